@@ -1,0 +1,193 @@
+//! The change firewall: the one gate between bytes from elsewhere and a document. Automerge asserts, unwraps and inflates on
+//! untrusted input; nothing reaches it before its size, structure, actor, dependencies, sequence and every place it writes were
+//! checked, and then it is applied to a copy under `catch_unwind`. A refused change leaves the document untouched.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use automerge::{Automerge, Change, TextEncoding};
+
+use super::{ChangeHash, Document, RawChange, actor_of, chunk, grammar, read};
+use crate::error::{Refusal, RefusalCode};
+use crate::ids::ActorId;
+use crate::limits;
+
+use super::grammar::Touch;
+
+/// Who hands the change over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trust {
+    /// A phone, a file, a carrier: every place must be known to this version.
+    Stranger,
+    /// The server's feed, or this server's own journal: it may know more than this version; what is unknown is kept.
+    Server,
+}
+
+/// A change that passed the structural part of the gate.
+#[derive(Debug, Clone)]
+pub struct Inspected {
+    /// The change.
+    pub raw: RawChange,
+    /// What it does.
+    pub touches: Vec<Touch>,
+    /// When, as its author says, ms UTC.
+    pub at_ms: i64,
+}
+
+/// What admitting a change came to.
+#[derive(Debug, Clone)]
+pub enum Admission {
+    /// It is in the document now.
+    Applied(Inspected),
+    /// It was in the document already.
+    Duplicate(ChangeHash),
+}
+
+fn refuse(code: RefusalCode, detail: impl Into<String>) -> Refusal {
+    Refusal::new(code, detail)
+}
+
+pub(super) fn last_seq(doc: &Automerge, actor: &ActorId) -> u64 {
+    // Heads do not say it; the changes of one actor are few, and their metadata is cheap.
+    let wanted = automerge::ActorId::from(actor.0);
+    doc.get_changes_meta(&[]).iter().filter(|m| *m.actor == wanted).map(|m| m.seq).max().unwrap_or(0)
+}
+
+fn decode(bytes: &[u8]) -> Result<(Change, automerge::ExpandedChange), Refusal> {
+    chunk::inspect(bytes)?;
+    let broken = || refuse(RefusalCode::Malformed, "not a readable change");
+    let change = catch_unwind(AssertUnwindSafe(|| Change::from_bytes(bytes.to_vec())))
+        .map_err(|_| broken())?
+        .map_err(|_| broken())?;
+    // The loader does not compare the checksum, which is the beginning of the hash: damaged bytes would pass for the change.
+    if bytes.get(4..8) != change.hash().0.get(..4) {
+        return Err(refuse(RefusalCode::Malformed, "the checksum does not fit the content"));
+    }
+    if change.len() > limits::CHANGE_OPS_MAX {
+        return Err(refuse(
+            RefusalCode::TooLarge,
+            format!("{} operations; the limit is {}", change.len(), limits::CHANGE_OPS_MAX),
+        ));
+    }
+    if change.author().is_some() || !change.extra_bytes().is_empty() {
+        return Err(refuse(RefusalCode::Malformed, "a change carries no author and no extra bytes of its own"));
+    }
+    let expanded = catch_unwind(AssertUnwindSafe(|| change.decode())).map_err(|_| broken())?;
+    Ok((change, expanded))
+}
+
+/// The identity, actor and sequence of a change, read without a document.
+pub(super) fn peek(bytes: &[u8]) -> Result<(RawChange, Vec<ChangeHash>), Refusal> {
+    let (change, _) = decode(bytes)?;
+    let deps = change.deps().iter().map(|d| ChangeHash(d.0)).collect();
+    Ok((raw(&change, bytes)?, deps))
+}
+
+fn raw(change: &Change, bytes: &[u8]) -> Result<RawChange, Refusal> {
+    let actor = actor_of(change.actor_id()).ok_or_else(|| refuse(RefusalCode::Malformed, "an actor has 16 bytes"))?;
+    Ok(RawChange { hash: ChangeHash(change.hash().0), actor, seq: change.seq(), bytes: bytes.to_vec() })
+}
+
+fn apply(doc: &Automerge, change: Change) -> Result<Automerge, Refusal> {
+    let hash = change.hash();
+    let mut copy = doc.clone();
+    let applied = catch_unwind(AssertUnwindSafe(move || copy.apply_changes([change]).map(|()| copy)));
+    match applied {
+        Ok(Ok(copy)) if copy.get_change_meta_by_hash(&hash).is_some() => Ok(copy),
+        Ok(Ok(_)) => Err(refuse(RefusalCode::MissingDependency, "it depends on changes that are not here")),
+        Ok(Err(e)) => Err(refuse(RefusalCode::Malformed, e.to_string())),
+        Err(_) => Err(refuse(RefusalCode::Malformed, "the change cannot be applied")),
+    }
+}
+
+impl Document {
+    /// The identity of a change and what it depends on, without applying it.
+    pub fn peek(bytes: &[u8]) -> Result<(RawChange, Vec<ChangeHash>), Refusal> {
+        peek(bytes)
+    }
+
+    /// Founds a document from its first change.
+    pub fn found(bytes: &[u8], trust: Trust) -> Result<(Self, Inspected), Refusal> {
+        let (change, expanded) = decode(bytes)?;
+        if !change.deps().is_empty() || change.seq() != 1 || change.start_op().get() != 1 {
+            return Err(refuse(RefusalCode::MissingDependency, "the document's first change is not here"));
+        }
+        let empty = Automerge::new_with_encoding(TextEncoding::UnicodeCodePoint);
+        let (kind, _) = grammar::founding_kind(&expanded)?;
+        let (touches, _) = catch_unwind(AssertUnwindSafe(|| grammar::touches(&empty, kind, &expanded, trust)))
+            .map_err(|_| refuse(RefusalCode::Malformed, "the change cannot be read"))??;
+        let inspected = Inspected { raw: raw(&change, bytes)?, touches, at_ms: change.timestamp() };
+        let inner = apply(&empty, change)?;
+        let meta = read::meta(&inner).map_err(|e| refuse(RefusalCode::Malformed, e.to_string()))?;
+        Ok((Self { inner, meta }, inspected))
+    }
+
+    /// Lets one change in, if it is sound and `gate` agrees. `gate` sees the document as it was before and what the change does;
+    /// authority is judged there. On refusal the document is unchanged.
+    pub fn admit(
+        &mut self,
+        bytes: &[u8],
+        trust: Trust,
+        gate: impl FnOnce(&Document, &Inspected) -> Result<(), Refusal>,
+    ) -> Result<Admission, Refusal> {
+        let (change, expanded) = decode(bytes)?;
+        let hash = change.hash();
+        if self.inner.get_change_meta_by_hash(&hash).is_some() {
+            return Ok(Admission::Duplicate(ChangeHash(hash.0)));
+        }
+        self.check_order(&change)?;
+        let touched =
+            catch_unwind(AssertUnwindSafe(|| grammar::touches(&self.inner, self.meta.kind, &expanded, trust)));
+        let (touches, _) = touched.map_err(|_| refuse(RefusalCode::Malformed, "the change cannot be read"))??;
+        let inspected = Inspected { raw: raw(&change, bytes)?, touches, at_ms: change.timestamp() };
+        gate(self, &inspected)?;
+        let inner = apply(&self.inner, change)?;
+        for touch in &inspected.touches {
+            if let Touch::Text { name } = touch
+                && read::text_chars(&inner, name) > limits::TEXT_CHARS_MAX
+            {
+                return Err(refuse(
+                    RefusalCode::TooLarge,
+                    format!("the text `{name}` would exceed {} characters", limits::TEXT_CHARS_MAX),
+                ));
+            }
+        }
+        self.inner = inner;
+        Ok(Admission::Applied(inspected))
+    }
+
+    fn check_order(&self, change: &Change) -> Result<(), Refusal> {
+        if change.deps().is_empty() {
+            return Err(refuse(RefusalCode::WrittenOnce, "a document has one first change"));
+        }
+        let mut max_op = 0;
+        for dep in change.deps() {
+            let meta = self.inner.get_change_meta_by_hash(dep);
+            let meta = meta.ok_or_else(|| {
+                refuse(RefusalCode::MissingDependency, format!("it depends on {dep}, which is not here"))
+            })?;
+            max_op = max_op.max(meta.max_op);
+        }
+        if change.start_op().get() != max_op + 1 || change.max_op() > limits::OP_COUNTER_MAX {
+            return Err(refuse(
+                RefusalCode::Malformed,
+                "its operation numbers do not follow those of its dependencies",
+            ));
+        }
+        let actor =
+            actor_of(change.actor_id()).ok_or_else(|| refuse(RefusalCode::Malformed, "an actor has 16 bytes"))?;
+        let last = last_seq(&self.inner, &actor);
+        if change.seq() <= last {
+            return Err(refuse(
+                RefusalCode::Fork,
+                format!("change {} of this actor is already another one: take a new actor", change.seq()),
+            ));
+        }
+        if change.seq() != last + 1 {
+            return Err(refuse(
+                RefusalCode::SequenceGap,
+                format!("change {} of this actor follows {last}", change.seq()),
+            ));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,42 @@
+//! Every bound of the product in one place, unit last in the name. A bound is checked before memory is reserved.
+
+/// One change as bytes on the wire, after inflating.
+pub const CHANGE_BYTES_MAX: usize = 256 * 1024;
+/// Operations in one change, run lengths counted out.
+pub const CHANGE_OPS_MAX: usize = 20_000;
+/// Dependencies named by one change.
+pub const CHANGE_DEPS_MAX: usize = 64;
+/// The highest operation counter accepted: far above any real document, far below where Automerge's 32-bit counters overflow.
+pub const OP_COUNTER_MAX: u64 = 1 << 30;
+/// Changes of one document in one bundle.
+pub const BUNDLE_CHANGES_MAX: usize = 2_000;
+/// One signed bundle as bytes.
+pub const BUNDLE_BYTES_MAX: usize = 1024 * 1024;
+/// Bundles in one request.
+pub const REQUEST_BUNDLES_MAX: usize = 64;
+/// One request or response as it travels, compressed.
+pub const WIRE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// One request or response after decompression.
+pub const WIRE_INFLATED_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// What the phone puts into one request before it begins another.
+pub const REQUEST_TARGET_BYTES: usize = 768 * 1024;
+/// What the server puts into one response before it says `more`.
+pub const RESPONSE_TARGET_BYTES: usize = 1024 * 1024;
+/// Communities in one request.
+pub const REQUEST_COMMUNITIES_MAX: usize = 256;
+/// Documents whose heads one request may put in doubt.
+pub const REQUEST_DOUBTS_MAX: usize = 5_000;
+/// One document as bytes.
+pub const DOCUMENT_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// One text (narrative, statement, notes), in characters.
+pub const TEXT_CHARS_MAX: usize = 50_000;
+/// One register, in characters.
+pub const FIELD_CHARS_MAX: usize = 2_000;
+/// One event's JSON, in bytes.
+pub const EVENT_BYTES_MAX: usize = 32 * 1024;
+/// Events that one event's `after` may name.
+pub const EVENT_AFTER_MAX: usize = 64;
+/// Parties of one case.
+pub const PARTIES_MAX: usize = 200;
+/// Changes held back for missing dependencies, for one device.
+pub const HELD_CHANGES_MAX: usize = 1_000;
