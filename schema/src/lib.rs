@@ -1,1 +1,22 @@
-//! placeholder
+//! Data, not code: migrations, code tables, rules and calendars as text. No dependencies, no logic.
+
+/// Code tables (`reference/codes.toml`).
+pub const CODES: &str = include_str!("../reference/codes.toml");
+/// The default rule set (`reference/rules.toml`).
+pub const RULES: &str = include_str!("../reference/rules.toml");
+/// The State Council's yearly notices on rest days, one file a year.
+pub const CALENDARS: &[&str] = &[
+    include_str!("../reference/calendars/2019.json"),
+    include_str!("../reference/calendars/2020.json"),
+    include_str!("../reference/calendars/2021.json"),
+    include_str!("../reference/calendars/2022.json"),
+    include_str!("../reference/calendars/2023.json"),
+    include_str!("../reference/calendars/2024.json"),
+    include_str!("../reference/calendars/2025.json"),
+    include_str!("../reference/calendars/2026.json"),
+];
+/// Migrations of the phone's store, in order.
+pub const PHONE_MIGRATIONS: &[&str] = &[
+    include_str!("../migrations/phone/0001_base/up.sql"),
+    include_str!("../migrations/phone/0002_search/up.sql"),
+];

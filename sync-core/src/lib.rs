@@ -5,6 +5,7 @@
 //! a random number: time, randomness and bytes come in as arguments.
 
 pub mod authority;
+pub mod calendar;
 pub mod case;
 pub mod conflict;
 pub mod document;
@@ -17,6 +18,8 @@ pub mod limits;
 pub mod patrol;
 pub mod reference;
 pub mod role;
+pub mod rules;
+pub mod search;
 pub mod shape;
 pub mod sync;
 pub mod text;

@@ -1,5 +1,4 @@
 //! The change firewall and the fold, told as small stories on two replicas.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 use super::*;
 use crate::authority::{Grant, Subject};

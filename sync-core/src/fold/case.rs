@@ -1,7 +1,5 @@
 //! Folds a case file: status, level, what is moot, what was withdrawn, what a supervisor must look at.
 
-use std::collections::BTreeMap;
-
 use super::{Causality, order, parts, passages};
 use crate::case::{CaseState, ClosedWithoutKnowing, EvidencePending, Item, PendingReason, Status};
 use crate::document::Document;
@@ -51,7 +49,7 @@ pub fn fold_case(document: &Document) -> CaseState {
         file_number: life.file_number,
         fields: parts.fields,
         parties,
-        statements: parts.collections.remove("statements").unwrap_or_else(BTreeMap::new),
+        statements: parts.collections.remove("statements").unwrap_or_default(),
         narrative: document.text("narrative").unwrap_or_default(),
         attachments: document.attachments(),
         conflicts: parts.conflicts,
@@ -349,7 +347,7 @@ fn judge_evidence(
     let mut pending = Vec::new();
     for escalation in timeline.iter().filter(|e| e.kind == EventKind::Escalation && e.stands()) {
         let decisions = || timeline.iter().filter(|e| e.stands() && e.reference("escalation") == Some(escalation.id));
-        if let Some(decision) = decisions().last() {
+        if let Some(decision) = decisions().next_back() {
             if decision.kind == EventKind::EscalationWithdrawn {
                 withdrawn.push((escalation.id, Withdrawal { by: decision.id, automatic: false }));
             }

@@ -1,7 +1,5 @@
 //! Folds a patrol record. The model for other kinds: parts, timeline, effects of events in order, state.
 
-use std::collections::BTreeMap;
-
 use super::{order, parts, passages};
 use crate::document::Document;
 use crate::event::{EventKind, MootReason};
@@ -69,7 +67,7 @@ pub fn fold_patrol(document: &Document) -> PatrolState {
         fields: parts.fields,
         hazards,
         hazards_rectified: rectified,
-        cases: parts.collections.remove("cases").unwrap_or_else(BTreeMap::new),
+        cases: parts.collections.remove("cases").unwrap_or_default(),
         notes: document.text("notes").unwrap_or_default(),
         attachments: document.attachments(),
         timeline,

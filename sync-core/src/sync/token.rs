@@ -54,7 +54,7 @@ pub fn genuine(token: &[u8], device: DeviceId, keys: &[[u8; 32]]) -> Option<i64>
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
+
     use super::*;
 
     #[test]

@@ -340,7 +340,7 @@ impl SyncRequest {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+
     use super::*;
 
     fn request() -> SyncRequest {

@@ -1,0 +1,9 @@
+DROP TABLE case_search;
+DROP TABLE notifications;
+DROP TABLE obligations;
+DROP TABLE patrols;
+DROP TABLE cases;
+DROP TABLE quarantine;
+DROP TABLE actors;
+DROP TABLE documents;
+DROP TABLE journal;

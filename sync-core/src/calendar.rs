@@ -1,0 +1,228 @@
+//! The working-day calendar of China. Adjusted rest days come only from the State Council's yearly notice, so they are data; a
+//! year without data gives provisional dates. All days are Beijing days (UTC+8, no daylight saving).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+/// One day, ms.
+pub const DAY_MS: i64 = 86_400_000;
+const BEIJING_MS: i64 = 8 * 3_600_000;
+
+/// A length of time as rules state it. Hours, calendar days and working days are kept apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Limit {
+    /// Minutes, around the clock.
+    Minutes(i64),
+    /// Calendar days; the starting day is excluded, and a last day of rest rolls to the next working day (民法典 201, 203).
+    Days(i64),
+    /// Working days; the starting day is excluded.
+    WorkingDays(i64),
+    /// The end of the same day.
+    EndOfDay(bool),
+}
+
+/// When something is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Due {
+    /// ms UTC.
+    pub at_ms: i64,
+    /// True when a year without data was crossed: recomputed when its notice arrives.
+    pub provisional: bool,
+}
+
+/// A calendar that cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("calendar file: {0}; expected {{\"year\", \"papers\", \"days\": [{{\"name\", \"date\", \"isOffDay\"}}]}}")]
+pub struct CalendarError(String);
+
+#[derive(Deserialize)]
+struct File {
+    year: i64,
+    days: Vec<FileDay>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct FileDay {
+    date: String,
+    is_off_day: bool,
+}
+
+/// Which days are worked.
+#[derive(Debug, Clone, Default)]
+pub struct Calendar {
+    years: BTreeSet<i64>,
+    listed: BTreeMap<i64, bool>,
+    version: String,
+}
+
+impl Calendar {
+    /// The years that are shipped.
+    pub fn shipped() -> &'static Calendar {
+        static SHIPPED: std::sync::OnceLock<Calendar> = std::sync::OnceLock::new();
+        SHIPPED.get_or_init(|| Calendar::from_files(schema::CALENDARS.iter().copied()).unwrap_or_default())
+    }
+
+    /// From year files; a later file of a year replaces an earlier one.
+    pub fn from_files<'a>(files: impl IntoIterator<Item = &'a str>) -> Result<Self, CalendarError> {
+        let mut calendar = Calendar::default();
+        let mut digest = Sha256::new();
+        for text in files {
+            let file: File = serde_json::from_str(text).map_err(|e| CalendarError(e.to_string()))?;
+            let first = days_from_civil(file.year, 1, 1);
+            let last = days_from_civil(file.year + 1, 1, 1);
+            calendar.listed.retain(|day, _| !(first..last).contains(day));
+            calendar.years.insert(file.year);
+            for day in &file.days {
+                let number =
+                    parse_date(&day.date).ok_or_else(|| CalendarError(format!("`{}` is not a date", day.date)))?;
+                calendar.listed.insert(number, day.is_off_day);
+            }
+            digest.update(text.as_bytes());
+        }
+        calendar.version = digest.finalize().iter().take(4).map(|b| format!("{b:02x}")).collect();
+        Ok(calendar)
+    }
+
+    /// Names the data a due date was computed from.
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// Whether a day (days since 1970) is worked: a listed day decides, else Monday to Friday.
+    pub fn is_working(&self, day: i64) -> bool {
+        match self.listed.get(&day) {
+            Some(off) => !off,
+            None => !matches!((day + 3).rem_euclid(7), 5 | 6),
+        }
+    }
+
+    /// When a limit ends that begins at `from_ms`.
+    pub fn due(&self, from_ms: i64, limit: Limit) -> Due {
+        let start = day_of(from_ms);
+        let last = match limit {
+            Limit::Minutes(n) => {
+                return Due { at_ms: from_ms.saturating_add(n.saturating_mul(60_000)), provisional: false };
+            }
+            Limit::EndOfDay(_) => start,
+            Limit::Days(n) => self.roll(start + n.clamp(0, 36_500)),
+            Limit::WorkingDays(n) => {
+                let mut day = start;
+                for _ in 0..n.clamp(0, 3_650) {
+                    day = self.roll(day + 1);
+                }
+                day
+            }
+        };
+        let counted = !matches!(limit, Limit::EndOfDay(_));
+        Due { at_ms: (last + 1) * DAY_MS - BEIJING_MS, provisional: counted && !self.knows(start, last) }
+    }
+
+    fn roll(&self, mut day: i64) -> i64 {
+        // No run of rest days is longer than a month; the bound keeps a broken file from looping.
+        for _ in 0..31 {
+            if self.is_working(day) {
+                break;
+            }
+            day += 1;
+        }
+        day
+    }
+
+    fn knows(&self, first: i64, last: i64) -> bool {
+        (year_of(first)..=year_of(last)).all(|y| self.years.contains(&y))
+    }
+}
+
+/// The Beijing day (days since 1970) of a moment.
+pub fn day_of(ms: i64) -> i64 {
+    ms.saturating_add(BEIJING_MS).div_euclid(DAY_MS)
+}
+
+/// A moment from a Beijing date and time of day, ms UTC.
+pub fn beijing_ms(year: i64, month: i64, day: i64, hour: i64, minute: i64) -> i64 {
+    days_from_civil(year, month, day) * DAY_MS + (hour * 60 + minute) * 60_000 - BEIJING_MS
+}
+
+/// Beijing date and time of a moment as `2019-05-17 09:00`.
+pub fn beijing_text(ms: i64) -> String {
+    let (y, m, d) = civil_from_days(day_of(ms));
+    let minute = ms.saturating_add(BEIJING_MS).rem_euclid(DAY_MS) / 60_000;
+    format!("{y:04}-{m:02}-{d:02} {:02}:{:02}", minute / 60, minute % 60)
+}
+
+fn year_of(day: i64) -> i64 {
+    civil_from_days(day).0
+}
+
+fn parse_date(text: &str) -> Option<i64> {
+    let mut parts = text.splitn(3, '-').map(|p| p.parse::<i64>().ok());
+    let (y, m, d) = (parts.next()??, parts.next()??, parts.next()??);
+    let day = days_from_civil(y, m, d);
+    (civil_from_days(day) == (y, m, d)).then_some(day)
+}
+
+/// Days since 1970 of a civil date (proleptic Gregorian).
+pub fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
+    let y = if month <= 2 { year - 1 } else { year };
+    let era = y.div_euclid(400);
+    let year_of_era = y.rem_euclid(400);
+    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
+}
+
+fn civil_from_days(day: i64) -> (i64, i64, i64) {
+    let z = day + 719_468;
+    let era = z.div_euclid(146_097);
+    let doe = z.rem_euclid(146_097);
+    let yoe = (doe - doe / 1_460 + doe / 36_524 - doe / 146_096) / 365;
+    let doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
+    let mp = (5 * doy + 2) / 153;
+    let month = if mp < 10 { mp + 3 } else { mp - 9 };
+    let year = yoe + era * 400 + i64::from(month <= 2);
+    (year, month, doy - (153 * mp + 2) / 5 + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn due(from: (i64, i64, i64, i64), limit: Limit) -> String {
+        let due = Calendar::shipped().due(beijing_ms(from.0, from.1, from.2, from.3, 0), limit);
+        format!("{}{}", beijing_text(due.at_ms), if due.provisional { " provisional" } else { "" })
+    }
+
+    #[test]
+    fn working_days_skip_the_national_day_week_and_count_the_adjusted_saturday() {
+        // 2019-09-30 was a Monday; 10-01 to 10-07 were off, Saturday 10-12 was worked.
+        assert_eq!(due((2019, 9, 30, 10), Limit::WorkingDays(1)), "2019-10-09 00:00");
+        assert_eq!(due((2019, 10, 11, 10), Limit::WorkingDays(1)), "2019-10-13 00:00");
+    }
+
+    #[test]
+    fn calendar_days_roll_over_spring_festival_2026() {
+        assert_eq!(due((2026, 2, 5, 10), Limit::Days(15)), "2026-02-25 00:00");
+    }
+
+    #[test]
+    fn minutes_run_around_the_clock_and_the_day_ends_at_midnight() {
+        assert_eq!(due((2019, 5, 17, 23), Limit::Minutes(120)), "2019-05-18 01:00");
+        assert_eq!(due((2019, 5, 17, 9), Limit::EndOfDay(true)), "2019-05-18 00:00");
+    }
+
+    #[test]
+    fn a_year_without_data_gives_a_provisional_date() {
+        assert_eq!(due((2031, 3, 3, 9), Limit::WorkingDays(1)), "2031-03-05 00:00 provisional");
+    }
+
+    #[test]
+    fn dates_go_there_and_back() {
+        for day in (-800_000..800_000).step_by(97) {
+            let (y, m, d) = civil_from_days(day);
+            assert_eq!(days_from_civil(y, m, d), day);
+        }
+    }
+}

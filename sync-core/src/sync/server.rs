@@ -1,0 +1,319 @@
+//! The server's half of a push, without its database: judges the changes of one document one by one, and writes down what the
+//! server vouches for. Everything it needs to know comes in; a poison change stops only what depends on it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sha2::{Digest, Sha256};
+
+use super::wire::{BundleChange, BundleEntry, PushOutcome, PushResult};
+use crate::authority::{Place, Subject};
+use crate::document::{Admission, ChangeHash, Document, Inspected, RawChange, Touch, Trust};
+use crate::error::{DocumentError, EditError, Refusal, RefusalCode};
+use crate::ids::{ActorId, AreaCode, EventId, UserId};
+use crate::shape::DocumentKind;
+use crate::time::{TimeBasis, TimeClaim, Witness};
+
+/// What the server knows when it judges.
+pub struct Bench<'a> {
+    /// Who signed, with every role ever held: which of them counts depends on when the change was made.
+    pub subject: &'a Subject,
+    /// The actors that belong to the signing device and person.
+    pub actors: &'a BTreeSet<ActorId>,
+    /// When the device was revoked, ms UTC.
+    pub revoked_ms: Option<i64>,
+    /// Issue times of the genuine tokens of the device.
+    pub tokens: &'a [i64],
+    /// Changes of this document that stand in quarantine.
+    pub quarantined: &'a BTreeMap<ChangeHash, (RefusalCode, String)>,
+    /// The server's clock, ms UTC.
+    pub now_ms: i64,
+}
+
+/// A change that is in the document now and must go into the journal.
+#[derive(Debug, Clone)]
+pub struct Accepted {
+    /// The change with what it does.
+    pub inspected: Inspected,
+    /// When its author says it was made.
+    pub at: TimeClaim,
+    /// When it can have been made.
+    pub witness: Witness,
+}
+
+/// A change that goes into quarantine.
+#[derive(Debug, Clone)]
+pub struct Quarantined {
+    /// Its identity; of bytes that are no change, their SHA-256.
+    pub hash: ChangeHash,
+    /// When its author says it was made.
+    pub at: TimeClaim,
+    /// Its bytes as they came.
+    pub bytes: Vec<u8>,
+    /// Why.
+    pub refusal: Refusal,
+}
+
+/// What became of the changes of one document.
+#[derive(Debug, Default)]
+pub struct Verdict {
+    /// In the document, in this order.
+    pub accepted: Vec<Accepted>,
+    /// Kept aside.
+    pub quarantined: Vec<Quarantined>,
+    /// The answers, except positions, which the journal hands out: accepted changes stand here with position 0.
+    pub results: Vec<PushResult>,
+}
+
+/// Judges one entry of a verified bundle. `document` is what the server holds, `None` if it has never heard of it; it is changed
+/// by what is accepted.
+pub fn judge(document: &mut Option<Document>, entry: &BundleEntry, bench: &Bench<'_>) -> Verdict {
+    let mut verdict = Verdict::default();
+    let mut refused: BTreeSet<ChangeHash> = BTreeSet::new();
+    for change in &entry.changes {
+        let hash = Document::peek(&change.bytes).map_or_else(|_| digest(&change.bytes), |(raw, _)| raw.hash);
+        let outcome = match bench.quarantined.get(&hash) {
+            Some((code, detail)) => {
+                refused.insert(hash);
+                PushOutcome::Quarantined(*code, detail.clone())
+            }
+            None => one(document, entry, change, bench, &refused, &mut verdict),
+        };
+        if let PushOutcome::Quarantined(code, detail) | PushOutcome::Unreadable(code, detail) = &outcome
+            && refused.insert(hash)
+        {
+            verdict.quarantined.push(Quarantined {
+                hash,
+                at: change.at,
+                bytes: change.bytes.to_vec(),
+                refusal: Refusal::new(*code, detail.clone()),
+            });
+        }
+        verdict.results.push(PushResult { document: entry.document, hash, outcome });
+    }
+    verdict
+}
+
+fn digest(bytes: &[u8]) -> ChangeHash {
+    ChangeHash(Sha256::digest(bytes).into())
+}
+
+fn one(
+    document: &mut Option<Document>,
+    entry: &BundleEntry,
+    change: &BundleChange,
+    bench: &Bench<'_>,
+    refused: &BTreeSet<ChangeHash>,
+    verdict: &mut Verdict,
+) -> PushOutcome {
+    let (raw, deps) = match Document::peek(&change.bytes) {
+        Ok(read) => read,
+        Err(e) => return PushOutcome::Unreadable(e.code, e.detail),
+    };
+    let quarantine = |r: Refusal| PushOutcome::Quarantined(r.code, r.detail);
+    if let Some(dep) = deps.iter().find(|d| refused.contains(d) || bench.quarantined.contains_key(d)) {
+        return quarantine(Refusal::new(
+            RefusalCode::DependsOnRefused,
+            format!("it builds on {dep}, which was refused"),
+        ));
+    }
+    if document.as_ref().is_some_and(|d| d.has(&raw.hash)) {
+        return PushOutcome::Duplicate;
+    }
+    let held = |dep: &&ChangeHash| !document.as_ref().is_some_and(|d| d.has(dep));
+    let missing: Vec<ChangeHash> = deps.iter().filter(held).copied().collect();
+    if !missing.is_empty() {
+        return PushOutcome::Need(missing);
+    }
+    match admit(document, entry, change, &raw, bench) {
+        Ok(None) => PushOutcome::Duplicate,
+        Ok(Some(accepted)) => {
+            verdict.accepted.push(accepted);
+            PushOutcome::Accepted(0)
+        }
+        Err(refusal) => quarantine(refusal),
+    }
+}
+
+fn admit(
+    document: &mut Option<Document>,
+    entry: &BundleEntry,
+    change: &BundleChange,
+    raw: &RawChange,
+    bench: &Bench<'_>,
+) -> Result<Option<Accepted>, Refusal> {
+    if !bench.actors.contains(&raw.actor) {
+        return Err(Refusal::new(RefusalCode::ForeignActor, "its actor belongs to another device or person"));
+    }
+    let witness = Witness::judge(&change.at, bench.tokens, bench.now_ms);
+    if let Some(revoked) = bench.revoked_ms
+        && (witness.basis != TimeBasis::Anchored || witness.latest_ms >= revoked)
+    {
+        return Err(Refusal::new(
+            RefusalCode::Revoked,
+            "the device was revoked, and nothing proves that this is older",
+        ));
+    }
+    let subject = subject_at(bench, &witness);
+    let inspected = match document {
+        Some(document) => {
+            same_document(document, entry)?;
+            let gate =
+                |before: &Document, inspected: &Inspected| allowed(&subject, &Place::of(before), &inspected.touches);
+            match document.admit(&change.bytes, Trust::Stranger, gate)? {
+                Admission::Applied(inspected) => inspected,
+                Admission::Duplicate(_) => return Ok(None),
+            }
+        }
+        None => {
+            let (founded, inspected) = Document::found(&change.bytes, Trust::Stranger)?;
+            same_document(&founded, entry)?;
+            allowed(&subject, &Place::of(&founded), &inspected.touches)?;
+            *document = Some(founded);
+            inspected
+        }
+    };
+    Ok(Some(Accepted { inspected, at: change.at, witness }))
+}
+
+/// The roles that counted when the change was made: for anchored changes those held then, else those held now.
+fn subject_at(bench: &Bench<'_>, witness: &Witness) -> Subject {
+    let (from, to) = match witness.basis {
+        TimeBasis::Anchored => (witness.earliest_ms, witness.latest_ms),
+        _ => (bench.now_ms, bench.now_ms),
+    };
+    let grants = bench.subject.grants.iter().filter(|g| g.held_between(from, to)).cloned().collect();
+    Subject { user: bench.subject.user, grants }
+}
+
+fn same_document(document: &Document, entry: &BundleEntry) -> Result<(), Refusal> {
+    let meta = document.meta();
+    if meta.id == entry.document && meta.kind == entry.kind && meta.community == entry.community {
+        Ok(())
+    } else {
+        Err(Refusal::new(RefusalCode::Malformed, "the change founds another document than its envelope says"))
+    }
+}
+
+fn allowed(subject: &Subject, place: &Place, touches: &[Touch]) -> Result<(), Refusal> {
+    touches.iter().try_for_each(|touch| subject.may(place, touch))
+}
+
+/// Writes into the document what the server vouches for: when each event arrived and can have been written, whose the actors are,
+/// and what the people are called. One change under the server's own actor, or none if nothing is new.
+pub fn vouch(
+    document: &mut Document,
+    server: ActorId,
+    now_ms: i64,
+    witnesses: &[(EventId, Witness)],
+    actors: &[(ActorId, UserId)],
+    people: &[(UserId, String)],
+) -> Result<Option<RawChange>, EditError> {
+    let known_actors = document.actors();
+    let known_people = document.people();
+    let known_witnesses = document.witnesses();
+    let witnesses: Vec<_> = witnesses.iter().filter(|(id, _)| !known_witnesses.contains_key(id)).collect();
+    let actors: Vec<_> = actors.iter().filter(|(a, u)| known_actors.get(a) != Some(u)).collect();
+    let people: Vec<_> = people.iter().filter(|(u, name)| known_people.get(u) != Some(name)).collect();
+    let ((), change) = document.edit(server, now_ms, |writer| {
+        for (id, witness) in &witnesses {
+            writer.add_witness(*id, witness)?;
+        }
+        for (actor, user) in &actors {
+            writer.add_actor(*actor, *user)?;
+        }
+        for (user, name) in &people {
+            writer.add_person(*user, name)?;
+        }
+        Ok(())
+    })?;
+    Ok(change)
+}
+
+/// The events of a change with what the server knows of their time. An event's own claim counts, not that of its envelope.
+pub fn witnesses(accepted: &Accepted, tokens: &[i64]) -> Vec<(EventId, Witness)> {
+    let events = accepted.inspected.touches.iter().filter_map(|t| match t {
+        Touch::Event { id, event } => Some((*id, event)),
+        _ => None,
+    });
+    events.map(|(id, event)| (id, Witness::judge(&event.at, tokens, accepted.witness.received_ms))).collect()
+}
+
+/// The actor under which one journal writes for one person at its desks, or for itself. Never shared: changes of a document are
+/// written under the lock of its community, and a restored server has another journal.
+pub fn desk_actor(journal: crate::ids::JournalId, user: UserId) -> ActorId {
+    let mut digest = Sha256::new();
+    digest.update(b"fengqiao-desk-v1");
+    digest.update(journal.0.as_bytes());
+    digest.update(user.0.as_bytes());
+    let hash: [u8; 32] = digest.finalize().into();
+    let mut actor = [0; 16];
+    for (to, from) in actor.iter_mut().zip(hash) {
+        *to = from;
+    }
+    ActorId(actor)
+}
+
+/// A number that changes when what somebody may see of a community changes: a phone that shows another one starts over with whole
+/// documents.
+pub fn scope(subject: &Subject, community: &AreaCode) -> u64 {
+    let mut digest = Sha256::new();
+    digest.update(subject.user.0.as_bytes());
+    let mut lines: Vec<String> = subject
+        .grants
+        .iter()
+        .filter(|g| g.communities.contains(community))
+        .map(|g| format!("{}\u{0}{}", g.role.as_str(), g.area))
+        .collect();
+    lines.sort();
+    lines.dedup();
+    for line in lines {
+        digest.update(line.as_bytes());
+        digest.update([1]);
+    }
+    let hash: [u8; 32] = digest.finalize().into();
+    // 53 bits, so that every language's number type can hold it.
+    hash.iter().take(6).fold(0, |n, b| (n << 8) | u64::from(*b))
+}
+
+/// What a kept-aside change would do, for a person to read.
+pub fn preview(kind: DocumentKind, bytes: &[u8], document: Option<&Document>) -> Vec<String> {
+    let mut copy = document.cloned();
+    let touches = match &mut copy {
+        Some(document) => {
+            let mut seen = Vec::new();
+            let _ = document.admit(bytes, Trust::Stranger, |_, inspected| {
+                seen.clone_from(&inspected.touches);
+                Ok(())
+            });
+            seen
+        }
+        None => Document::found(bytes, Trust::Stranger).map(|(_, i)| i.touches).unwrap_or_default(),
+    };
+    if touches.is_empty() {
+        return vec![format!("{} bytes for a {} that cannot be shown in words", bytes.len(), kind.as_str())];
+    }
+    touches.iter().map(describe).collect()
+}
+
+/// One touch in a line.
+pub fn describe(touch: &Touch) -> String {
+    match touch {
+        Touch::Create { .. } => "create".to_owned(),
+        Touch::Field { path, value } => format!("{path} = {value}"),
+        Touch::Item { collection, id } => format!("{collection} + {id}"),
+        Touch::Text { name } => format!("text {name}"),
+        Touch::Event { event, .. } => format!("event {}", event.kind),
+        Touch::Attachment { hash, .. } => format!("attachment {hash}"),
+        Touch::Server => "witness".to_owned(),
+        Touch::Unknown => "unknown".to_owned(),
+    }
+}
+
+impl From<DocumentError> for Refusal {
+    fn from(e: DocumentError) -> Self {
+        match e {
+            DocumentError::Refused(refusal) => refusal,
+            other => Refusal::new(RefusalCode::Malformed, other.to_string()),
+        }
+    }
+}
