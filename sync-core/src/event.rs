@@ -60,6 +60,13 @@ pub struct Event {
     pub other: BTreeMap<String, Value>,
 }
 
+impl Event {
+    /// A text of the body, if it is there.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.body.get(name).and_then(Value::as_str)
+    }
+}
+
 /// Why an event has no effect where it lands. Kept, shown greyed, never an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -15,7 +15,7 @@ use crate::document::{Document, Register};
 use crate::ids::{ActorId, UserId};
 use crate::shape::FieldValue;
 
-pub use case::{allowed_now, fold_case};
+pub use case::{allowed_now, fold_case, would_stand};
 pub use order::Causality;
 pub use patrol::fold_patrol;
 

@@ -16,11 +16,15 @@ pub mod fold;
 pub mod ids;
 pub mod limits;
 pub mod patrol;
+#[cfg(feature = "store")]
+pub mod phone;
 pub mod reference;
 pub mod role;
 pub mod rules;
 pub mod search;
 pub mod shape;
+#[cfg(feature = "store")]
+pub mod store;
 pub mod sync;
 pub mod text;
 pub mod time;

@@ -81,6 +81,38 @@ pub fn allowed_now(state: &CaseState, kind: EventKind, body: &crate::event::Body
     life.step(&probe, &timeline)
 }
 
+/// Whether an event of this kind could have its effect now if its body were filled in: what a form may offer.
+pub fn would_stand(state: &CaseState, kind: EventKind) -> bool {
+    match allowed_now(state, kind, &crate::event::Body::new()) {
+        Ok(()) => true,
+        // Not judged without a body; whether a reference fits depends on which one is chosen.
+        Err(MootReason::BodyIncomplete) => state.status.is_open() || told_of_closed(kind),
+        Err(_) => false,
+    }
+}
+
+/// Kinds with a body that make sense after a case has ended.
+fn told_of_closed(kind: EventKind) -> bool {
+    use EventKind as K;
+    matches!(
+        kind,
+        K::FactAdded
+            | K::Note
+            | K::FollowUp
+            | K::PassageConfirmed
+            | K::FlashReport
+            | K::PoliceReported
+            | K::InterestDisclosed
+            | K::WarningRaised
+            | K::Performance
+            | K::JudicialConfirmation
+            | K::Reopened
+            | K::ClosureConfirmed
+            | K::EscalationKept
+            | K::EscalationWithdrawn
+    )
+}
+
 #[derive(Debug, Clone)]
 struct Life {
     status: Option<Status>,

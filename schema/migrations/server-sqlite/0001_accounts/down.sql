@@ -1,0 +1,9 @@
+DROP TABLE settings;
+DROP TABLE signing_keys;
+DROP TABLE spent_tokens;
+DROP TABLE sessions;
+DROP TABLE devices;
+DROP TABLE assignments;
+DROP TABLE users;
+DROP TABLE communities;
+DROP TABLE areas;

@@ -1,0 +1,410 @@
+//! The phone: store, clocks, identity and typed edits behind one door. Everything works without a network; a sync is a session of
+//! bytes in and bytes out, and this room never speaks to anything itself.
+
+mod notice;
+mod session;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rusqlite::Connection;
+use serde::{Deserialize, Serialize};
+
+use crate::authority::{Grant, Place, Subject};
+use crate::calendar::Calendar;
+use crate::case::CaseState;
+use crate::document::Document;
+use crate::edit::{self, Draft, Edit, Edited, Pen};
+use crate::error::EditError;
+use crate::event::{EventKind, VOCABULARY};
+use crate::fold;
+use crate::ids::{ActorId, DeviceId, DocumentId, Entropy, UserId};
+use crate::patrol::PatrolState;
+use crate::rules::{Obligation, RuleSet, obligations};
+use crate::shape::DocumentKind;
+use crate::store::documents::StoredDocument;
+use crate::store::list::{ListFilter, ListRow};
+use crate::store::outbox::RefusedChange;
+use crate::store::{Store, StoreError, documents, list, meta, meta_json, outbox, set_meta, set_meta_json};
+use crate::sync::bundle::DeviceKey;
+use crate::time::{Anchor, Hlc, PhoneClock, TimeClaim};
+
+pub use notice::{ChangeNotice, SubscriptionId};
+pub use session::{SyncProgress, SyncSession};
+
+/// What a phone asks of its host: clocks and randomness.
+pub trait PhoneHost: PhoneClock + Entropy {}
+impl<T: PhoneClock + Entropy> PhoneHost for T {}
+
+/// Why a phone did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum PhoneError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The edit is at fault; nothing was changed.
+    #[error(transparent)]
+    Edit(#[from] EditError),
+    /// Nobody has signed in on this phone yet.
+    #[error("nobody has signed in on this phone yet")]
+    NotEnrolled,
+    /// No such document here.
+    #[error("there is no such document on this phone")]
+    NotFound,
+    /// The server's answer cannot be understood.
+    #[error("the server's answer cannot be understood: {0}")]
+    Protocol(String),
+    /// This phone was revoked.
+    #[error("this phone was revoked: {0}")]
+    Revoked(String),
+    /// The server did not open a bundle; its changes are kept.
+    #[error("the server did not take what was sent ({code}): {detail}")]
+    BundleRefused {
+        /// A stable code.
+        code: String,
+        /// In words.
+        detail: String,
+    },
+    /// Round after round brings nothing new.
+    #[error("the sync does not come to an end; what was made here is kept")]
+    NotConverging,
+}
+
+/// Who works on this phone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Enrolment {
+    /// As the server registered it.
+    pub device: DeviceId,
+    /// The account.
+    pub user: UserId,
+    /// What people call its owner.
+    pub name: String,
+    /// What its owner types.
+    pub login: String,
+    /// What he is charged with.
+    pub grants: Vec<Grant>,
+}
+
+/// The tokens of the session with the server; kept encrypted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionTokens {
+    /// Short-lived.
+    pub access: String,
+    /// Replaced at every use.
+    pub refresh: String,
+    /// When the access token expires, ms UTC.
+    pub expires_ms: i64,
+}
+
+/// How this phone stands with the server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SyncStatus {
+    /// Changes that no server has acknowledged.
+    pub pending: u64,
+    /// Changes that the server refused.
+    pub refused: u64,
+    /// When the last sync came to its end with everything acknowledged, ms UTC of the server.
+    pub last_complete_ms: Option<i64>,
+    /// This phone's wall clock less the server's, at the last contact.
+    pub clock_offset_ms: Option<i64>,
+}
+
+/// Where a document is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DocumentStatus {
+    /// Some of it is on this phone only.
+    OnlyHere,
+    /// All of it is on the server since this time, ms UTC.
+    OnServerSince(i64),
+    /// Some of it was refused; the rest is on the server.
+    Refused,
+}
+
+#[derive(Serialize, Deserialize)]
+struct TokenAt {
+    issued_ms: i64,
+    monotonic_ms: i64,
+    boot: u64,
+}
+
+struct Inner {
+    store: Store,
+    host: Arc<dyn PhoneHost>,
+    key: DeviceKey,
+    notices: notice::Notices,
+}
+
+/// One phone. Cheap to copy; every function can be called from any thread.
+#[derive(Clone)]
+pub struct Phone(Arc<Inner>);
+
+impl Phone {
+    /// Opens or creates the phone's store.
+    pub fn open(path: &Path, key: &[u8; 32], host: Arc<dyn PhoneHost>) -> Result<Self, PhoneError> {
+        let store = Store::open(path, key)?;
+        let seed = store.write(|tx| -> Result<[u8; 32], StoreError> {
+            if let Some(seed) = meta(tx, "device_key")? {
+                return <[u8; 32]>::try_from(seed).map_err(|_| StoreError::Damaged("device key".into()));
+            }
+            let mut seed = [0; 32];
+            host.fill(&mut seed);
+            set_meta(tx, "device_key", &seed)?;
+            set_meta(tx, "actor", &host.sixteen())?;
+            Ok(seed)
+        })?;
+        let key = DeviceKey::from_seed(seed);
+        Ok(Self(Arc::new(Inner { store, host, key, notices: notice::Notices::default() })))
+    }
+
+    /// The key that the server registers.
+    pub fn device_public_key(&self) -> [u8; 32] {
+        self.0.key.public()
+    }
+
+    /// Signs a message of a domain.
+    pub fn sign(&self, domain: &[u8], message: &[u8]) -> [u8; 64] {
+        self.0.key.sign(domain, message)
+    }
+
+    /// Notes who works on this phone from now on. What somebody before him has not sent stays his.
+    pub fn enrol(&self, enrolment: &Enrolment) -> Result<(), PhoneError> {
+        self.0.store.write(|tx| -> Result<(), PhoneError> {
+            let before = meta_json::<Enrolment>(tx, "enrolment")?;
+            if before.is_some_and(|b| b.user != enrolment.user || b.device != enrolment.device) {
+                // Another person writes under another actor.
+                set_meta(tx, "actor", &self.0.host.sixteen())?;
+                for id in documents::ids(tx)? {
+                    let actor = self.0.host.sixteen();
+                    tx.execute("UPDATE documents SET actor = ?2 WHERE id = ?1", (id.to_string(), actor))
+                        .map_err(StoreError::from)?;
+                }
+            }
+            Ok(set_meta_json(tx, "enrolment", enrolment)?)
+        })
+    }
+
+    /// Who works on this phone.
+    pub fn identity(&self) -> Result<Option<Enrolment>, PhoneError> {
+        self.0.store.read(|c| Ok(meta_json(c, "enrolment")?))
+    }
+
+    /// Notes what the person is charged with now.
+    pub fn update_grants(&self, grants: Vec<Grant>) -> Result<(), PhoneError> {
+        self.0.store.write(|tx| -> Result<(), PhoneError> {
+            let Some(mut enrolment) = meta_json::<Enrolment>(tx, "enrolment")? else {
+                return Err(PhoneError::NotEnrolled);
+            };
+            enrolment.grants = grants;
+            Ok(set_meta_json(tx, "enrolment", &enrolment)?)
+        })
+    }
+
+    /// The tokens of the session.
+    pub fn session_get(&self) -> Result<Option<SessionTokens>, PhoneError> {
+        self.0.store.read(|c| Ok(meta_json::<Option<SessionTokens>>(c, "session")?.flatten()))
+    }
+
+    /// Keeps or forgets the tokens of the session.
+    pub fn session_put(&self, tokens: Option<&SessionTokens>) -> Result<(), PhoneError> {
+        self.0.store.write(|tx| Ok(set_meta_json(tx, "session", &tokens)?))
+    }
+
+    fn enrolment(conn: &Connection) -> Result<Enrolment, PhoneError> {
+        meta_json(conn, "enrolment")?.ok_or(PhoneError::NotEnrolled)
+    }
+
+    fn actor(conn: &Connection) -> Result<ActorId, PhoneError> {
+        let bytes = meta(conn, "actor")?.and_then(|a| <[u8; 16]>::try_from(a).ok());
+        Ok(bytes.map(ActorId).ok_or_else(|| StoreError::Damaged("actor".into()))?)
+    }
+
+    /// The next reading of the phone's hybrid clock with its evidence; kept in the same transaction as what is stamped with it.
+    fn claim(&self, tx: &rusqlite::Transaction<'_>) -> Result<TimeClaim, PhoneError> {
+        let host = &self.0.host;
+        let hlc = meta_json::<Hlc>(tx, "hlc")?.unwrap_or_default().tick(host.now_ms());
+        set_meta_json(tx, "hlc", &hlc)?;
+        let anchor = meta_json::<TokenAt>(tx, "token_at")?.map(|t| Anchor {
+            token_ms: t.issued_ms,
+            elapsed_ms: (t.boot == host.boot()).then(|| host.monotonic_ms() - t.monotonic_ms),
+        });
+        Ok(TimeClaim { hlc, anchor })
+    }
+
+    /// The phone's best idea of the server's time, ms UTC: the last token and what the monotonic clock has counted since; after a
+    /// reboot the wall clock.
+    pub fn now_ms(&self) -> Result<i64, PhoneError> {
+        let host = &self.0.host;
+        let at: Option<TokenAt> = self.0.store.read(|c| meta_json(c, "token_at").map_err(PhoneError::from))?;
+        let counted = at.filter(|t| t.boot == host.boot()).map(|t| t.issued_ms + host.monotonic_ms() - t.monotonic_ms);
+        Ok(counted.unwrap_or_else(|| host.now_ms()))
+    }
+
+    /// Creates a document.
+    pub fn create(&self, draft: &Draft) -> Result<DocumentId, PhoneError> {
+        let id = self.0.store.write(|tx| -> Result<DocumentId, PhoneError> {
+            let who = Self::enrolment(tx)?;
+            let actor = Self::actor(tx)?;
+            let at = self.claim(tx)?;
+            let subject = Subject { user: who.user, grants: who.grants };
+            let pen = Pen { subject: Some(&subject), device: Some(who.device), actor, at, entropy: &*self.0.host };
+            let (document, change) = edit::create(draft, &pen)?;
+            documents::save(tx, &document, actor)?;
+            outbox::push(tx, document.meta().id, who.user, &change, &at)?;
+            Ok(document.meta().id)
+        })?;
+        self.0.notices.send(&ChangeNotice { documents: vec![id], from_sync: false });
+        Ok(id)
+    }
+
+    /// Edits a document: all of it as one change, or nothing.
+    pub fn edit(&self, id: DocumentId, edits: &[Edit]) -> Result<Edited, PhoneError> {
+        let edited = self.0.store.write(|tx| -> Result<Edited, PhoneError> {
+            let who = Self::enrolment(tx)?;
+            let StoredDocument { mut document, actor, .. } = documents::load(tx, id)?.ok_or(PhoneError::NotFound)?;
+            let at = self.claim(tx)?;
+            let subject = Subject { user: who.user, grants: who.grants };
+            let pen = Pen { subject: Some(&subject), device: Some(who.device), actor, at, entropy: &*self.0.host };
+            let edited = edit::apply(&mut document, edits, &pen)?;
+            if let Some(change) = &edited.change {
+                documents::save(tx, &document, actor)?;
+                outbox::push(tx, id, who.user, change, &at)?;
+            }
+            Ok(edited)
+        })?;
+        if edited.change.is_some() {
+            self.0.notices.send(&ChangeNotice { documents: vec![id], from_sync: false });
+        }
+        Ok(edited)
+    }
+
+    /// A document as it is stored.
+    pub fn document(&self, id: DocumentId) -> Result<Document, PhoneError> {
+        self.0.store.read(|c| Ok(documents::load(c, id)?.ok_or(PhoneError::NotFound)?.document))
+    }
+
+    /// The kind of a document.
+    pub fn kind(&self, id: DocumentId) -> Result<DocumentKind, PhoneError> {
+        Ok(self.document(id)?.meta().kind)
+    }
+
+    /// A case file.
+    pub fn case(&self, id: DocumentId) -> Result<CaseState, PhoneError> {
+        let document = self.document(id)?;
+        if document.meta().kind == DocumentKind::Case {
+            Ok(fold::fold_case(&document))
+        } else {
+            Err(PhoneError::NotFound)
+        }
+    }
+
+    /// A patrol record.
+    pub fn patrol(&self, id: DocumentId) -> Result<PatrolState, PhoneError> {
+        let document = self.document(id)?;
+        if document.meta().kind == DocumentKind::Patrol {
+            Ok(fold::fold_patrol(&document))
+        } else {
+            Err(PhoneError::NotFound)
+        }
+    }
+
+    /// The ids of all documents.
+    pub fn documents(&self) -> Result<Vec<DocumentId>, PhoneError> {
+        self.0.store.read(|c| Ok(documents::ids(c)?))
+    }
+
+    /// Rows of a kind, last changed first.
+    pub fn list(&self, kind: DocumentKind, filter: &ListFilter) -> Result<Vec<ListRow>, PhoneError> {
+        self.0.store.read(|c| Ok(list::page(c, kind, filter)?))
+    }
+
+    /// Cases and patrols in which every word of the text occurs.
+    pub fn search(&self, text: &str, limit: u32) -> Result<Vec<ListRow>, PhoneError> {
+        let filter = ListFilter { text: Some(text.to_owned()), limit: Some(limit), ..ListFilter::default() };
+        let mut rows = self.list(DocumentKind::Case, &filter)?;
+        rows.extend(self.list(DocumentKind::Patrol, &filter)?);
+        rows.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        Ok(rows)
+    }
+
+    /// What is or was due in a case, by the shipped rules, as of this phone's idea of the server's time.
+    pub fn obligations(&self, id: DocumentId) -> Result<Vec<Obligation>, PhoneError> {
+        Ok(obligations(&self.case(id)?, RuleSet::shipped(), Calendar::shipped(), self.now_ms()?))
+    }
+
+    /// The kinds of event that this person may write into a document now.
+    pub fn allowed_events(&self, id: DocumentId) -> Result<Vec<EventKind>, PhoneError> {
+        let who = self.identity()?.ok_or(PhoneError::NotEnrolled)?;
+        let document = self.document(id)?;
+        let place = Place::of(&document);
+        let subject = Subject { user: who.user, grants: who.grants };
+        let kinds = VOCABULARY.iter().map(|s| s.kind).filter(|k| subject.role_for(*k, &place).is_some());
+        let patrol_kind = |k: &EventKind| {
+            matches!(
+                k,
+                EventKind::PatrolStarted
+                    | EventKind::PatrolEnded
+                    | EventKind::HazardRectified
+                    | EventKind::PublicityRecord
+                    | EventKind::Note
+            )
+        };
+        Ok(match document.meta().kind {
+            DocumentKind::Case => {
+                let state = fold::fold_case(&document);
+                kinds.filter(|k| fold::would_stand(&state, *k)).collect()
+            }
+            DocumentKind::Patrol => kinds.filter(patrol_kind).collect(),
+        })
+    }
+
+    /// What the server refused, with the words.
+    pub fn refused(&self) -> Result<Vec<RefusedChange>, PhoneError> {
+        self.0.store.read(|c| Ok(outbox::refused(c)?))
+    }
+
+    /// How this phone stands with the server.
+    pub fn status(&self) -> Result<SyncStatus, PhoneError> {
+        self.0.store.read(|c| -> Result<_, PhoneError> {
+            let refused: i64 =
+                c.query_row("SELECT count(*) FROM refused", [], |r| r.get(0)).map_err(StoreError::from)?;
+            Ok(SyncStatus {
+                pending: outbox::count(c, None)?,
+                refused: u64::try_from(refused).unwrap_or(0),
+                last_complete_ms: meta_json(c, "last_complete_ms")?,
+                clock_offset_ms: meta_json(c, "clock_offset_ms")?,
+            })
+        })
+    }
+
+    /// Where a document is.
+    pub fn document_status(&self, id: DocumentId) -> Result<DocumentStatus, PhoneError> {
+        self.0.store.read(|c| -> Result<_, PhoneError> {
+            let stored = documents::load(c, id)?.ok_or(PhoneError::NotFound)?;
+            if outbox::count(c, Some(id))? > 0 {
+                return Ok(DocumentStatus::OnlyHere);
+            }
+            if outbox::refused(c)?.iter().any(|r| r.document == id) {
+                return Ok(DocumentStatus::Refused);
+            }
+            Ok(stored.synced_ms.map_or(DocumentStatus::OnlyHere, DocumentStatus::OnServerSince))
+        })
+    }
+
+    /// Calls back after every commit that changed documents; never while a lock is held.
+    pub fn subscribe(&self, listener: Box<dyn Fn(&ChangeNotice) + Send + Sync>) -> SubscriptionId {
+        self.0.notices.add(listener)
+    }
+
+    /// Ends a subscription.
+    pub fn unsubscribe(&self, id: SubscriptionId) {
+        self.0.notices.remove(id);
+    }
+
+    /// Begins a sync. `version` names the app for the people who run the system.
+    pub fn sync_begin(&self, version: &str) -> SyncSession {
+        SyncSession::new(self.clone(), version)
+    }
+}
+
+#[cfg(test)]
+mod tests;

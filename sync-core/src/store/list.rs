@@ -1,0 +1,252 @@
+//! The list projection: what lists and search show, without loading a document.
+
+use rusqlite::types::Value;
+use rusqlite::{Connection, Transaction, params_from_iter};
+use serde::{Deserialize, Serialize};
+
+use super::StoreError;
+use crate::authority::Place;
+use crate::calendar::Calendar;
+use crate::document::Document;
+use crate::fold::{fold_case, fold_patrol};
+use crate::ids::DocumentId;
+use crate::rules::{RuleSet, next_action_ms};
+use crate::search;
+use crate::shape::DocumentKind;
+
+/// One row of a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListRow {
+    /// The document.
+    pub document: DocumentId,
+    /// Its kind.
+    pub kind: DocumentKind,
+    /// Its community.
+    pub community: String,
+    /// Given, or the beginning of the text.
+    pub title: String,
+    /// Where it stands.
+    pub status: String,
+    /// The hall it lies with; none for a patrol.
+    pub level: Option<String>,
+    /// Code of the table `category`.
+    pub category: Option<String>,
+    /// Its grid.
+    pub grid: Option<String>,
+    /// Its building.
+    pub building: Option<String>,
+    /// When it was made, ms UTC.
+    pub created_ms: i64,
+    /// When it was last changed, by the authors' clocks, ms UTC.
+    pub changed_ms: i64,
+    /// When the next thing is due, ms UTC.
+    pub due_ms: Option<i64>,
+    /// Registers in conflict.
+    pub conflicts: i64,
+    /// Flagged passages.
+    pub passages: i64,
+    /// Whether somebody must look at it.
+    pub needs_review: bool,
+    /// What is searched.
+    #[serde(skip)]
+    pub text: String,
+}
+
+/// What a list can be narrowed to.
+#[derive(Debug, Clone, Default)]
+pub struct ListFilter {
+    /// A status.
+    pub status: Option<String>,
+    /// A level.
+    pub level: Option<String>,
+    /// Text that must occur.
+    pub text: Option<String>,
+    /// Only what somebody must look at.
+    pub needs_review: Option<bool>,
+    /// Only what has unsent changes.
+    pub unsynced: Option<bool>,
+    /// At most so many; 200 by default.
+    pub limit: Option<u32>,
+    /// Begin behind this document of the page before.
+    pub after: Option<DocumentId>,
+}
+
+fn short(text: &str) -> String {
+    let first = text.split(['。', '\n']).next().unwrap_or_default();
+    first.chars().take(30).collect()
+}
+
+/// Computes the row of a document.
+pub fn row_of(document: &Document) -> ListRow {
+    let meta = document.meta();
+    let place = Place::of(document);
+    let mut row = ListRow {
+        document: meta.id,
+        kind: meta.kind,
+        community: meta.community.to_string(),
+        title: String::new(),
+        status: String::new(),
+        level: None,
+        category: None,
+        grid: place.grid.map(String::from),
+        building: place.building.map(String::from),
+        created_ms: meta.created_ms,
+        changed_ms: document.history().iter().map(|c| c.at_ms).max().unwrap_or(meta.created_ms),
+        due_ms: None,
+        conflicts: 0,
+        passages: 0,
+        needs_review: false,
+        text: String::new(),
+    };
+    let count = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+    let mut words: Vec<String> = Vec::new();
+    match meta.kind {
+        DocumentKind::Case => {
+            let state = fold_case(document);
+            row.title = state.text("title").map_or_else(|| short(&state.narrative), str::to_owned);
+            row.status = state.status.as_str().to_owned();
+            row.level = Some(state.level.as_str().to_owned());
+            row.category = state.text("category").map(str::to_owned);
+            row.due_ms = next_action_ms(&state, RuleSet::shipped(), Calendar::shipped());
+            row.conflicts = count(state.conflicts.len());
+            row.passages = count(state.passages.len());
+            row.needs_review = state.needs_review();
+            words.push(state.narrative.clone());
+            words.extend(state.fields.values().filter_map(|v| v.as_str().map(str::to_owned)));
+            let items = state.parties.values().chain(state.statements.values());
+            for item in items {
+                words.extend(item.fields.values().filter_map(|v| v.as_str().map(str::to_owned)));
+                words.extend(item.text.clone());
+            }
+            for event in &state.timeline {
+                words.extend(event.body.values().filter_map(|v| v.as_str().map(str::to_owned)));
+            }
+            if let Some(entry) = row.category.as_deref().and_then(|c| crate::reference::codes().entry("category", c)) {
+                words.push(entry.zh.clone());
+            }
+        }
+        DocumentKind::Patrol => {
+            let state = fold_patrol(document);
+            let detail = state.fields.get("place.detail").and_then(|v| v.as_str());
+            row.title = detail.map_or_else(|| short(&state.notes), str::to_owned);
+            row.status = state.status.as_str().to_owned();
+            row.conflicts = count(state.conflicts.len());
+            row.passages = count(state.passages.len());
+            row.needs_review = !(state.conflicts.is_empty() && state.passages.is_empty());
+            words.push(state.notes.clone());
+            words.extend(state.fields.values().filter_map(|v| v.as_str().map(str::to_owned)));
+            for hazard in state.hazards.values() {
+                words.extend(hazard.fields.values().filter_map(|v| v.as_str().map(str::to_owned)));
+            }
+        }
+    }
+    words.push(row.title.clone());
+    row.text = search::normalise(&words.join("\n"));
+    row
+}
+
+const COLUMNS: &str = "document, kind, community, title, status, level, category, grid, building, created_ms, changed_ms, due_ms, \
+                       conflicts, passages, needs_review";
+
+/// Writes a row.
+pub fn put(tx: &Transaction<'_>, row: &ListRow) -> Result<(), StoreError> {
+    tx.prepare_cached("DELETE FROM list WHERE document = ?1")?.execute([row.document.to_string()])?;
+    tx.prepare_cached(&format!(
+        "INSERT INTO list ({COLUMNS}, text) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)"
+    ))?
+    .execute(rusqlite::params![
+        row.document.to_string(),
+        row.kind.as_str(),
+        row.community,
+        row.title,
+        row.status,
+        row.level,
+        row.category,
+        row.grid,
+        row.building,
+        row.created_ms,
+        row.changed_ms,
+        row.due_ms,
+        row.conflicts,
+        row.passages,
+        row.needs_review,
+        row.text,
+    ])?;
+    Ok(())
+}
+
+/// Rows of a kind, last changed first.
+pub fn page(conn: &Connection, kind: DocumentKind, filter: &ListFilter) -> Result<Vec<ListRow>, StoreError> {
+    let mut sql = format!("SELECT {COLUMNS} FROM list WHERE kind = ?");
+    let mut values: Vec<Value> = vec![kind.as_str().to_owned().into()];
+    let mut and = |clause: &str, value: Option<Value>| {
+        sql.push_str(" AND ");
+        sql.push_str(clause);
+        values.extend(value);
+    };
+    if let Some(status) = &filter.status {
+        and("status = ?", Some(status.clone().into()));
+    }
+    if let Some(level) = &filter.level {
+        and("level = ?", Some(level.clone().into()));
+    }
+    if let Some(review) = filter.needs_review {
+        and("needs_review = ?", Some(i64::from(review).into()));
+    }
+    if let Some(unsynced) = filter.unsynced {
+        let clause = if unsynced { "EXISTS" } else { "NOT EXISTS" };
+        and(&format!("{clause} (SELECT 1 FROM outbox WHERE outbox.document = list.document)"), None);
+    }
+    for word in search::normalise(filter.text.as_deref().unwrap_or_default()).split(' ').filter(|w| !w.is_empty()) {
+        // Trigrams know words of three characters and more; shorter ones are looked for in the text itself.
+        if word.chars().count() >= 3 {
+            let quoted = format!("\"{}\"", word.replace('"', "\"\""));
+            and("number IN (SELECT rowid FROM search WHERE search MATCH ?)", Some(quoted.into()));
+        } else {
+            and("text LIKE ? ESCAPE '\\'", Some(search::like_pattern(word).into()));
+        }
+    }
+    if let Some(after) = filter.after {
+        and(
+            "(changed_ms, document) < (SELECT changed_ms, document FROM list WHERE document = ?)",
+            Some(after.to_string().into()),
+        );
+    }
+    sql.push_str(" ORDER BY changed_ms DESC, document DESC LIMIT ?");
+    values.push(i64::from(filter.limit.unwrap_or(200).min(1_000)).into());
+    let mut statement = conn.prepare_cached(&sql)?;
+    let rows = statement.query_map(params_from_iter(values), |r| {
+        let document: String = r.get(0)?;
+        let kind: String = r.get(1)?;
+        Ok((document, kind, row(r)?))
+    })?;
+    let mut out = Vec::new();
+    for found in rows {
+        let (document, kind, make) = found?;
+        if let (Ok(document), Some(kind)) = (document.parse(), DocumentKind::parse(&kind)) {
+            out.push(ListRow { document, kind, ..make });
+        }
+    }
+    Ok(out)
+}
+
+fn row(r: &rusqlite::Row<'_>) -> Result<ListRow, rusqlite::Error> {
+    Ok(ListRow {
+        document: DocumentId(uuid::Uuid::nil()),
+        kind: DocumentKind::Case,
+        community: r.get(2)?,
+        title: r.get(3)?,
+        status: r.get(4)?,
+        level: r.get(5)?,
+        category: r.get(6)?,
+        grid: r.get(7)?,
+        building: r.get(8)?,
+        created_ms: r.get(9)?,
+        changed_ms: r.get(10)?,
+        due_ms: r.get(11)?,
+        conflicts: r.get(12)?,
+        passages: r.get(13)?,
+        needs_review: r.get(14)?,
+        text: String::new(),
+    })
+}

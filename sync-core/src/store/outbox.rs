@@ -1,0 +1,140 @@
+//! The outbox: what this phone has made and nobody has acknowledged; and what was refused, with its words.
+
+use rusqlite::{Connection, Transaction};
+use serde::{Deserialize, Serialize};
+
+use super::StoreError;
+use crate::document::{ChangeHash, RawChange};
+use crate::ids::{ActorId, DocumentId, UserId};
+use crate::time::TimeClaim;
+
+/// One unsent change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutboxRow {
+    /// The order in which it was made.
+    pub ordinal: i64,
+    /// Which document.
+    pub document: DocumentId,
+    /// Who made it: a phone that is handed on keeps people apart.
+    pub author: UserId,
+    /// Its identity.
+    pub hash: ChangeHash,
+    /// Under which actor.
+    pub actor: ActorId,
+    /// When.
+    pub at: TimeClaim,
+    /// The change.
+    pub bytes: Vec<u8>,
+}
+
+/// A change that the server refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefusedChange {
+    /// Its identity.
+    pub hash: ChangeHash,
+    /// Which document.
+    pub document: DocumentId,
+    /// Why: a stable code.
+    pub code: String,
+    /// Why, in words.
+    pub detail: String,
+    /// What the user had written, to read or to use again.
+    pub words: String,
+    /// When the phone learned of it, ms UTC.
+    pub refused_ms: i64,
+}
+
+/// Adds a change at the end.
+pub fn push(
+    tx: &Transaction<'_>,
+    document: DocumentId,
+    author: UserId,
+    change: &RawChange,
+    at: &TimeClaim,
+) -> Result<(), StoreError> {
+    let at = serde_json::to_string(at).map_err(|e| StoreError::Sql(e.to_string()))?;
+    tx.prepare_cached(
+        "INSERT OR IGNORE INTO outbox (document, author, hash, actor, at, bytes) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    )?
+    .execute((document.to_string(), author.to_string(), change.hash.0, change.actor.0, at, &change.bytes))?;
+    Ok(())
+}
+
+/// Unsent changes behind an ordinal, in order.
+pub fn after(conn: &Connection, ordinal: i64, limit: i64) -> Result<Vec<OutboxRow>, StoreError> {
+    let mut statement = conn.prepare_cached(
+        "SELECT ordinal, document, author, hash, actor, at, bytes FROM outbox WHERE ordinal > ?1 ORDER BY ordinal LIMIT ?2",
+    )?;
+    type Row = (i64, String, String, Vec<u8>, Vec<u8>, String, Vec<u8>);
+    let rows = statement.query_map((ordinal, limit), |r| {
+        Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?, r.get(4)?, r.get(5)?, r.get(6)?))
+    })?;
+    let read = |row: Row| {
+        let damaged = || StoreError::Damaged(format!("outbox entry {}", row.0));
+        Ok(OutboxRow {
+            ordinal: row.0,
+            document: row.1.parse().map_err(|_| damaged())?,
+            author: row.2.parse().map_err(|_| damaged())?,
+            hash: <[u8; 32]>::try_from(row.3.as_slice()).map(ChangeHash).map_err(|_| damaged())?,
+            actor: <[u8; 16]>::try_from(row.4.as_slice()).map(ActorId).map_err(|_| damaged())?,
+            at: serde_json::from_str(&row.5).map_err(|_| damaged())?,
+            bytes: row.6.clone(),
+        })
+    };
+    let rows: Vec<Row> = rows.collect::<Result<_, _>>()?;
+    rows.into_iter().map(read).collect()
+}
+
+/// How many changes are unsent, of one document or in all.
+pub fn count(conn: &Connection, document: Option<DocumentId>) -> Result<u64, StoreError> {
+    let n: i64 = match document {
+        Some(id) => {
+            conn.query_row("SELECT count(*) FROM outbox WHERE document = ?1", [id.to_string()], |r| r.get(0))?
+        }
+        None => conn.query_row("SELECT count(*) FROM outbox", [], |r| r.get(0))?,
+    };
+    Ok(u64::try_from(n).unwrap_or(0))
+}
+
+/// Removes a change that was acknowledged or moved to the refused ones. Gives whether it was there.
+pub fn remove(tx: &Transaction<'_>, hash: &ChangeHash) -> Result<bool, StoreError> {
+    Ok(tx.prepare_cached("DELETE FROM outbox WHERE hash = ?1")?.execute([hash.0])? > 0)
+}
+
+/// Keeps a refused change with its words.
+pub fn refuse(tx: &Transaction<'_>, refused: &RefusedChange, bytes: &[u8]) -> Result<(), StoreError> {
+    tx.prepare_cached(
+        "INSERT OR IGNORE INTO refused (hash, document, code, detail, words, bytes, refused_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+    )?
+    .execute((
+        refused.hash.0,
+        refused.document.to_string(),
+        &refused.code,
+        &refused.detail,
+        &refused.words,
+        bytes,
+        refused.refused_ms,
+    ))?;
+    Ok(())
+}
+
+/// What was refused, last first.
+pub fn refused(conn: &Connection) -> Result<Vec<RefusedChange>, StoreError> {
+    let mut statement = conn.prepare_cached(
+        "SELECT hash, document, code, detail, words, refused_ms FROM refused ORDER BY refused_ms DESC, hash",
+    )?;
+    type Row = (Vec<u8>, String, String, String, String, i64);
+    let rows = statement.query_map([], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?, r.get(4)?, r.get(5)?)))?;
+    let rows: Vec<Row> = rows.collect::<Result<_, _>>()?;
+    let read = |(hash, document, code, detail, words, refused_ms): Row| {
+        Some(RefusedChange {
+            hash: <[u8; 32]>::try_from(hash).ok().map(ChangeHash)?,
+            document: document.parse().ok()?,
+            code,
+            detail,
+            words,
+            refused_ms,
+        })
+    };
+    Ok(rows.into_iter().filter_map(read).collect())
+}
