@@ -1,0 +1,225 @@
+//! The server's own keys: for access tokens and for time tokens. They live in the database, so that every process of a deployment
+//! verifies what any of them signed; a rotated key goes on verifying until what it signed has expired.
+
+use diesel::prelude::*;
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, decode_header, encode};
+use serde::{Deserialize, Serialize};
+use sync_core::ids::{DeviceId, Entropy, UserId};
+use sync_core::sync::bundle::DeviceKey;
+
+use crate::db::tables::signing_keys;
+use crate::db::{AnyConnection, DbError};
+
+const ISSUER: &str = "fengqiao";
+const AUDIENCE: &str = "fengqiao-api";
+const TYPE: &str = "at+jwt";
+
+/// What a key is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Access tokens.
+    Access,
+    /// Time tokens.
+    Time,
+}
+
+impl Purpose {
+    fn as_str(self) -> &'static str {
+        match self {
+            Purpose::Access => "access",
+            Purpose::Time => "time",
+        }
+    }
+}
+
+/// One key.
+struct Key {
+    kid: String,
+    key: DeviceKey,
+}
+
+/// The keys of one purpose, the one in use first.
+pub struct Keys(Vec<Key>);
+
+/// What an access token says.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Claims {
+    iss: String,
+    aud: String,
+    /// The account.
+    pub sub: UserId,
+    /// Issued, s UTC.
+    pub iat: i64,
+    nbf: i64,
+    /// Expires, s UTC.
+    pub exp: i64,
+    /// Identity of the token.
+    pub jti: uuid::Uuid,
+    /// The session, which can be revoked.
+    pub sid: uuid::Uuid,
+    /// The device that the session is bound to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dev: Option<DeviceId>,
+}
+
+/// Why an access token is not accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TokenError {
+    /// Not one of ours.
+    #[error("the access token is not valid; sign in again")]
+    Invalid,
+    /// Too old.
+    #[error("the access token has expired; refresh it")]
+    Expired,
+}
+
+/// The ASN.1 wrapping in which the library wants an Ed25519 seed (RFC 8410).
+fn pkcs8(seed: &[u8; 32]) -> Vec<u8> {
+    let mut der = vec![0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
+    der.extend_from_slice(seed);
+    der
+}
+
+impl Keys {
+    /// The keys of a purpose; the first one is made if there is none.
+    pub fn load(conn: &mut AnyConnection, purpose: Purpose, now_ms: i64, entropy: &dyn Entropy) -> Result<Self, DbError> {
+        let read = |conn: &mut AnyConnection| {
+            signing_keys::table
+                .filter(signing_keys::purpose.eq(purpose.as_str()))
+                .order((signing_keys::created_ms.desc(), signing_keys::kid.desc()))
+                .select((signing_keys::kid, signing_keys::seed))
+                .load::<(String, Vec<u8>)>(conn)
+        };
+        let mut rows = read(conn)?;
+        if rows.is_empty() {
+            Self::rotate(conn, purpose, now_ms, entropy)?;
+            rows = read(conn)?;
+        }
+        let keys = rows.into_iter().map(|(kid, seed)| {
+            let seed = <[u8; 32]>::try_from(seed).map_err(|_| DbError::Row(format!("signing key {kid}")))?;
+            Ok(Key { kid, key: DeviceKey::from_seed(seed) })
+        });
+        Ok(Self(keys.collect::<Result<_, DbError>>()?))
+    }
+
+    /// Makes a new key that is used from now on.
+    pub fn rotate(conn: &mut AnyConnection, purpose: Purpose, now_ms: i64, entropy: &dyn Entropy) -> Result<String, DbError> {
+        let mut seed = [0; 32];
+        entropy.fill(&mut seed);
+        let kid: String = DeviceKey::from_seed(seed).public().iter().take(8).map(|b| format!("{b:02x}")).collect();
+        diesel::insert_into(signing_keys::table)
+            .values((
+                signing_keys::kid.eq(&kid),
+                signing_keys::purpose.eq(purpose.as_str()),
+                signing_keys::seed.eq(seed.to_vec()),
+                signing_keys::created_ms.eq(now_ms),
+                signing_keys::retired_ms.eq(None::<i64>),
+            ))
+            .execute(conn)?;
+        Ok(kid)
+    }
+
+    /// The key in use.
+    pub fn current(&self) -> Option<&DeviceKey> {
+        self.0.first().map(|k| &k.key)
+    }
+
+    /// The public halves of all.
+    pub fn public(&self) -> Vec<[u8; 32]> {
+        self.0.iter().map(|k| k.key.public()).collect()
+    }
+
+    /// Issues an access token.
+    pub fn issue(
+        &self,
+        user: UserId,
+        session: uuid::Uuid,
+        device: Option<DeviceId>,
+        now_ms: i64,
+        minutes: i64,
+        entropy: &dyn Entropy,
+    ) -> Result<(String, i64), TokenError> {
+        let key = self.0.first().ok_or(TokenError::Invalid)?;
+        let iat = now_ms.div_euclid(1000);
+        let exp = iat + minutes * 60;
+        let jti = UserId::from_parts(now_ms, entropy.ten()).0;
+        let claims =
+            Claims { iss: ISSUER.into(), aud: AUDIENCE.into(), sub: user, iat, nbf: iat, exp, jti, sid: session, dev: device };
+        let mut header = Header::new(Algorithm::EdDSA);
+        header.kid = Some(key.kid.clone());
+        header.typ = Some(TYPE.into());
+        let secret = EncodingKey::from_ed_der(&pkcs8(&key.key.seed()));
+        let token = encode(&header, &claims, &secret).map_err(|_| TokenError::Invalid)?;
+        Ok((token, exp * 1000))
+    }
+
+    /// Checks an access token: one algorithm, our type, issuer and audience, times by the server's own clock.
+    pub fn check(&self, token: &str, now_ms: i64) -> Result<Claims, TokenError> {
+        let header = decode_header(token).map_err(|_| TokenError::Invalid)?;
+        if header.alg != Algorithm::EdDSA || header.typ.as_deref() != Some(TYPE) {
+            return Err(TokenError::Invalid);
+        }
+        let key = self.0.iter().find(|k| Some(&k.kid) == header.kid.as_ref()).ok_or(TokenError::Invalid)?;
+        let mut rules = Validation::new(Algorithm::EdDSA);
+        rules.set_issuer(&[ISSUER]);
+        rules.set_audience(&[AUDIENCE]);
+        // The library would ask the system's clock.
+        rules.validate_exp = false;
+        rules.validate_nbf = false;
+        let claims = decode::<Claims>(token, &DecodingKey::from_ed_der(&key.key.public()), &rules).map_err(|_| TokenError::Invalid)?;
+        let claims = claims.claims;
+        let now = now_ms.div_euclid(1000);
+        match (claims.nbf > now + 60, claims.exp <= now) {
+            (true, _) => Err(TokenError::Invalid),
+            (_, true) => Err(TokenError::Expired),
+            _ => Ok(claims),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::SystemEntropy;
+    use base64::Engine as _;
+
+    fn keys(seeds: &[u8]) -> Keys {
+        Keys(seeds.iter().map(|s| Key { kid: format!("k{s}"), key: DeviceKey::from_seed([*s; 32]) }).collect())
+    }
+
+    fn token(keys: &Keys) -> String {
+        keys.issue(UserId(uuid::Uuid::from_u128(7)), uuid::Uuid::nil(), None, 1_000_000, 10, &SystemEntropy).unwrap().0
+    }
+
+    #[test]
+    fn a_token_is_good_until_it_expires_by_the_servers_clock() {
+        let keys = keys(&[1]);
+        let token = token(&keys);
+        assert_eq!(keys.check(&token, 1_000_000).unwrap().sub, UserId(uuid::Uuid::from_u128(7)));
+        assert_eq!(keys.check(&token, 1_000_000 + 600_000).unwrap_err(), TokenError::Expired);
+    }
+
+    #[test]
+    fn a_rotated_key_still_verifies_and_a_strange_one_does_not() {
+        let old = token(&keys(&[1]));
+        assert!(keys(&[2, 1]).check(&old, 1_000_000).is_ok());
+        assert_eq!(keys(&[2]).check(&old, 1_000_000).unwrap_err(), TokenError::Invalid);
+    }
+
+    #[test]
+    fn another_algorithm_or_type_is_refused() {
+        let keys = keys(&[1]);
+        let good = token(&keys);
+        let body = good.split('.').nth(1).unwrap();
+        let b64 = |s: &str| base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(s);
+        let none = format!("{}.{body}.", b64(r#"{"alg":"none","typ":"at+jwt","kid":"k1"}"#));
+        assert_eq!(keys.check(&none, 1_000_000).unwrap_err(), TokenError::Invalid);
+        let public = DeviceKey::from_seed([1; 32]).public();
+        let mut header = Header::new(Algorithm::HS256);
+        header.kid = Some("k1".into());
+        header.typ = Some(TYPE.into());
+        let claims = keys.check(&good, 1_000_000).unwrap();
+        let forged = encode(&header, &claims, &EncodingKey::from_secret(&public)).unwrap();
+        assert_eq!(keys.check(&forged, 1_000_000).unwrap_err(), TokenError::Invalid);
+    }
+}

@@ -1,0 +1,201 @@
+//! What one server process has at hand: settings, database, clock, randomness, figures. No handler asks anything else for them.
+
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use actix_web::web;
+use sync_core::calendar::Calendar;
+use sync_core::ids::JournalId;
+use sync_core::rules::RuleSet;
+use sync_core::time::Clock;
+use tokio::sync::Semaphore;
+
+use crate::accounts::keys::{Claims, Keys, Purpose, TokenError};
+use crate::clock::SystemEntropy;
+use crate::config::Config;
+use crate::db::{AnyConnection, Database, DbError};
+use crate::http::problem::Problem;
+use crate::journal;
+use crate::merge::Context;
+use crate::metrics::Metrics;
+use crate::projection::Law;
+
+/// How long cached keys are trusted to be all: another process may have rotated them.
+const KEYS_FRESH: Duration = Duration::from_secs(30);
+/// A token with an unknown key makes the cache look again, but not more often than this.
+const KEYS_RETRY: Duration = Duration::from_secs(1);
+/// Passwords checked at the same time; each takes 19 MiB and a core.
+const PASSWORD_CHECKS_MAX: usize = 4;
+
+/// One server process.
+pub struct App {
+    /// The settings.
+    pub config: Config,
+    /// The database.
+    pub db: Database,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// The randomness.
+    pub entropy: SystemEntropy,
+    /// The rules and the calendar.
+    pub law: Law,
+    /// The identity of the journal.
+    pub journal: JournalId,
+    /// The figures.
+    pub metrics: Metrics,
+    /// Taken while a password is checked.
+    pub password_checks: Semaphore,
+    access_keys: KeyCache,
+    time_keys: KeyCache,
+}
+
+/// Why a process cannot begin.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// The database failed.
+    #[error(transparent)]
+    Db(#[from] DbError),
+    /// The schema is behind this program.
+    #[error("the database has pending migrations; run `fengqiao migrate`, or start with --migrate")]
+    NotMigrated,
+    /// A rule or calendar file is at fault.
+    #[error("`{file}`: {problem}")]
+    Law {
+        /// Which file.
+        file: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The figures could not be registered.
+    #[error("the metrics cannot be registered: {0}")]
+    Metrics(#[from] prometheus::Error),
+}
+
+impl App {
+    /// Opens the database and takes up its journal. SQLite belongs to this process and is migrated; PostgreSQL may serve others
+    /// that still run an older version, so that it is migrated only when asked.
+    pub fn open(config: Config, clock: Arc<dyn Clock>, migrate: bool) -> Result<Self, AppError> {
+        let db = Database::open(&config.database)?;
+        if migrate || !db.is_postgres() {
+            for name in db.migrate()? {
+                tracing::info!(name, "migrated");
+            }
+        } else if !db.ready()? {
+            return Err(AppError::NotMigrated);
+        }
+        let entropy = SystemEntropy;
+        let journal = db.transaction(|conn| journal::identity(conn, clock.now_ms(), &entropy))?;
+        Ok(Self {
+            db,
+            law: law(&config)?,
+            config,
+            clock,
+            entropy,
+            journal,
+            metrics: Metrics::new()?,
+            password_checks: Semaphore::new(PASSWORD_CHECKS_MAX),
+            access_keys: KeyCache::new(Purpose::Access),
+            time_keys: KeyCache::new(Purpose::Time),
+        })
+    }
+
+    /// What a merge needs to know, now.
+    pub fn context(&self) -> Context<'_> {
+        Context { law: &self.law, journal: self.journal, now_ms: self.now_ms(), entropy: &self.entropy }
+    }
+
+    /// The time, ms UTC.
+    pub fn now_ms(&self) -> i64 {
+        self.clock.now_ms()
+    }
+
+    /// Reads from the database, off the threads that speak HTTP.
+    pub async fn run<T, E>(
+        &self,
+        work: impl FnOnce(&mut AnyConnection) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, Problem>
+    where
+        T: Send + 'static,
+        E: From<DbError> + Into<Problem> + Send + 'static,
+    {
+        let db = self.db.clone();
+        let done = web::block(move || {
+            let mut conn = db.get()?;
+            work(&mut conn)
+        });
+        done.await.map_err(|e| Problem::internal(&e))?.map_err(Into::into)
+    }
+
+    /// Runs one transaction, off the threads that speak HTTP; an error rolls it back whole.
+    pub async fn transact<T, E>(
+        &self,
+        work: impl FnOnce(&mut AnyConnection) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, Problem>
+    where
+        T: Send + 'static,
+        E: From<DbError> + Into<Problem> + Send + 'static,
+    {
+        let db = self.db.clone();
+        let done = web::block(move || db.transaction(work));
+        done.await.map_err(|e| Problem::internal(&e))?.map_err(Into::into)
+    }
+
+    /// The keys for access tokens.
+    pub fn access_keys(&self, conn: &mut AnyConnection) -> Result<Arc<Keys>, DbError> {
+        self.access_keys.get(conn, self, KEYS_FRESH)
+    }
+
+    /// The keys for time tokens.
+    pub fn time_keys(&self, conn: &mut AnyConnection) -> Result<Arc<Keys>, DbError> {
+        self.time_keys.get(conn, self, KEYS_FRESH)
+    }
+
+    /// Checks an access token; one that is signed by a key not seen yet is looked up once more.
+    pub fn check_token(&self, conn: &mut AnyConnection, token: &str) -> Result<Result<Claims, TokenError>, DbError> {
+        let checked = self.access_keys(conn)?.check(token, self.now_ms());
+        if checked.is_err() {
+            let again = self.access_keys.get(conn, self, KEYS_RETRY)?;
+            return Ok(again.check(token, self.now_ms()));
+        }
+        Ok(checked)
+    }
+}
+
+struct KeyCache {
+    purpose: Purpose,
+    read: RwLock<Option<(Instant, Arc<Keys>)>>,
+}
+
+impl KeyCache {
+    fn new(purpose: Purpose) -> Self {
+        Self { purpose, read: RwLock::new(None) }
+    }
+
+    fn get(&self, conn: &mut AnyConnection, app: &App, fresh: Duration) -> Result<Arc<Keys>, DbError> {
+        let cached = self.read.read().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some((at, keys)) = cached
+            && at.elapsed() < fresh
+        {
+            return Ok(keys);
+        }
+        let keys = Arc::new(Keys::load(conn, self.purpose, app.now_ms(), &app.entropy)?);
+        *self.read.write().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), Arc::clone(&keys)));
+        Ok(keys)
+    }
+}
+
+/// The rules and the calendar that the settings name, or the shipped ones.
+fn law(config: &Config) -> Result<Law, AppError> {
+    let at = |file: &str, problem: String| AppError::Law { file: file.to_owned(), problem };
+    let read = |file: &str| std::fs::read_to_string(file).map_err(|e| at(file, e.to_string()));
+    let mut law = Law::shipped();
+    if let Some(file) = &config.rules {
+        law.rules = RuleSet::parse(&read(file)?).map_err(|e| at(file, e.to_string()))?;
+    }
+    if !config.calendars.is_empty() {
+        let own = config.calendars.iter().map(|file| read(file)).collect::<Result<Vec<_>, _>>()?;
+        let all = schema::CALENDARS.iter().copied().chain(own.iter().map(String::as_str));
+        law.calendar = Calendar::from_files(all).map_err(|e| at(&config.calendars.join(", "), e.to_string()))?;
+    }
+    Ok(law)
+}

@@ -1,0 +1,59 @@
+//! The tree of areas, and the import files that fill it. An import is all or nothing; it adds and renames, and never deletes.
+
+mod import;
+mod tree;
+
+use diesel::prelude::*;
+use sync_core::role::AreaKind;
+
+use crate::db::tables::{areas, communities};
+use crate::db::{AnyConnection, DbError};
+
+pub use import::{ImportError, Imported, Plan, import, parse};
+pub use tree::Tree;
+
+/// One area.
+#[derive(Debug, Clone, Queryable, PartialEq, Eq)]
+pub struct Area {
+    /// The customer's code.
+    pub code: String,
+    /// district, street, community, grid or building.
+    pub kind: String,
+    /// What people call it.
+    pub name: String,
+    /// The area it lies in.
+    pub parent: Option<String>,
+    /// Codes from the district down to this one, each followed by a slash.
+    pub path: String,
+}
+
+/// All areas, by path.
+pub fn all(conn: &mut AnyConnection) -> Result<Vec<Area>, DbError> {
+    Ok(areas::table.order(areas::path).load::<Area>(conn)?)
+}
+
+/// One area.
+pub fn find(conn: &mut AnyConnection, code: &str) -> Result<Option<Area>, DbError> {
+    Ok(areas::table.find(code).first::<Area>(conn).optional()?)
+}
+
+/// Adds an area, or renames the one of that code.
+fn put(conn: &mut AnyConnection, code: &str, kind: AreaKind, name: &str, parent: Option<&str>, path: &str) -> Result<bool, DbError> {
+    if find(conn, code)?.is_some() {
+        diesel::update(areas::table.find(code)).set(areas::name.eq(name)).execute(conn)?;
+        return Ok(false);
+    }
+    diesel::insert_into(areas::table)
+        .values((
+            areas::code.eq(code),
+            areas::kind.eq(kind.as_str()),
+            areas::name.eq(name),
+            areas::parent.eq(parent),
+            areas::path.eq(path),
+        ))
+        .execute(conn)?;
+    if kind == AreaKind::Community {
+        diesel::insert_into(communities::table).values((communities::code.eq(code), communities::head.eq(0))).execute(conn)?;
+    }
+    Ok(true)
+}

@@ -1,0 +1,143 @@
+//! The configuration: a file, then the environment, then flags; each overrides what came before it.
+
+use std::path::Path;
+
+use figment::Figment;
+use figment::providers::{Env, Format, Serialized, Toml};
+use serde::{Deserialize, Serialize};
+
+/// Every setting with its default.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Address and port.
+    pub listen: String,
+    /// `postgres://...`, `sqlite:PATH` or a path.
+    pub database: String,
+    /// Threads that answer requests.
+    pub workers: usize,
+    /// How long an access token is good, minutes.
+    pub access_minutes: i64,
+    /// How long a session lasts, days.
+    pub refresh_days: i64,
+    /// How often the scheduler looks for what is due, ms.
+    pub scheduler_interval_ms: u64,
+    /// How long requests in flight may take when the server stops, s.
+    pub shutdown_seconds: u64,
+    /// `text` or `json`.
+    pub log_format: String,
+    /// A filter such as `info,actix_server=warn`.
+    pub log_filter: String,
+    /// A rule file instead of the shipped one.
+    pub rules: Option<String>,
+    /// Calendar files beside the shipped ones.
+    pub calendars: Vec<String>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: "127.0.0.1:8017".into(),
+            database: "fengqiao.db".into(),
+            workers: 2,
+            access_minutes: 10,
+            refresh_days: 30,
+            scheduler_interval_ms: 1_000,
+            shutdown_seconds: 30,
+            log_format: "text".into(),
+            log_filter: "info".into(),
+            rules: None,
+            calendars: Vec::new(),
+        }
+    }
+}
+
+/// A configuration that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("configuration: {0}")]
+pub struct ConfigError(String);
+
+/// What flags say; absent ones leave the setting alone.
+#[derive(Debug, Clone, Default, Serialize, clap::Args)]
+pub struct Flags {
+    /// Address and port to listen on.
+    #[arg(long, global = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub listen: Option<String>,
+    /// postgres://... or the path of an SQLite file.
+    #[arg(long, global = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub database: Option<String>,
+    /// How often the scheduler looks for what is due, ms.
+    #[arg(long, global = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scheduler_interval_ms: Option<u64>,
+    /// text or json.
+    #[arg(long, global = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log_format: Option<String>,
+    /// A filter such as info,actix_server=warn.
+    #[arg(long, global = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log_filter: Option<String>,
+}
+
+impl Config {
+    /// Reads the configuration. A named file must exist; `fengqiao.toml` in the working folder is read if it is there.
+    pub fn load(file: Option<&Path>, flags: &Flags) -> Result<Self, ConfigError> {
+        if let Some(file) = file.filter(|f| !f.is_file()) {
+            return Err(ConfigError(format!("there is no file {}", file.display())));
+        }
+        let file = file.unwrap_or(Path::new("fengqiao.toml"));
+        Figment::from(Serialized::defaults(Config::default()))
+            .merge(Toml::file(file))
+            .merge(Env::prefixed("FENGQIAO_"))
+            .merge(Serialized::defaults(flags))
+            .extract()
+            .map_err(|e| ConfigError(e.to_string()))
+    }
+
+    /// The configuration as TOML, the database's password masked.
+    pub fn shown(&self) -> String {
+        let shown = Self { database: mask(&self.database), ..self.clone() };
+        toml::to_string_pretty(&shown).unwrap_or_default()
+    }
+}
+
+fn mask(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    // Passwords may stand before the host or among the parameters.
+    let rest = match rest.rsplit_once('@') {
+        Some((account, host)) => format!("{}:***@{host}", account.split(':').next().unwrap_or_default()),
+        None => rest.to_owned(),
+    };
+    let parts = rest.split('&').map(|p| match p.split_once("password=") {
+        Some((before, _)) => format!("{before}password=***"),
+        None => p.to_owned(),
+    });
+    format!("{scheme}://{}", parts.collect::<Vec<_>>().join("&"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_are_masked_wherever_they_stand() {
+        assert_eq!(mask("postgres://hall:secret@db/fengqiao"), "postgres://hall:***@db/fengqiao");
+        assert_eq!(mask("postgres://db/f?user=a&password=secret&x=1"), "postgres://db/f?user=a&password=***&x=1");
+        assert_eq!(mask("fengqiao.db"), "fengqiao.db");
+    }
+
+    #[test]
+    fn flags_override_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("f.toml");
+        std::fs::write(&file, "listen = \"127.0.0.1:1\"\naccess_minutes = 5\n").unwrap();
+        let flags = Flags { listen: Some("127.0.0.1:2".into()), ..Flags::default() };
+        let config = Config::load(Some(&file), &flags).unwrap();
+        assert_eq!((config.listen.as_str(), config.access_minutes), ("127.0.0.1:2", 5));
+        std::fs::write(&file, "lissten = 1\n").unwrap();
+        assert!(Config::load(Some(&file), &flags).unwrap_err().to_string().contains("lissten"));
+    }
+}

@@ -1,0 +1,6 @@
+//! The database: SQLite beside the process, or PostgreSQL. One code path; diesel is named only below this module.
+
+mod conn;
+pub mod tables;
+
+pub use conn::{AnyConnection, Database, DbError, PoolSizes, PooledConnection};

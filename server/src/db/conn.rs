@@ -1,0 +1,202 @@
+//! Connections and transactions. A transaction takes the write lock when it begins, so that what was read cannot change before it
+//! is written.
+
+use std::time::Duration;
+
+use diesel::connection::SimpleConnection;
+use diesel::r2d2::{ConnectionManager, CustomizeConnection, Pool};
+use diesel::{PgConnection, QueryableByName, RunQueryDsl, SqliteConnection};
+use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+
+const SQLITE: EmbeddedMigrations = embed_migrations!("../schema/migrations/server-sqlite");
+const POSTGRES: EmbeddedMigrations = embed_migrations!("../schema/migrations/server-postgres");
+
+/// A connection to either database.
+#[derive(diesel::MultiConnection)]
+pub enum AnyConnection {
+    /// PostgreSQL.
+    Postgres(PgConnection),
+    /// SQLite.
+    Sqlite(SqliteConnection),
+}
+
+/// A connection from the pool.
+pub type PooledConnection = diesel::r2d2::PooledConnection<ConnectionManager<AnyConnection>>;
+
+/// Why the database did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum DbError {
+    /// No connection could be had.
+    #[error("the database cannot be reached: {0}")]
+    Unreachable(String),
+    /// A statement failed.
+    #[error("the database refused a statement: {0}")]
+    Query(#[from] diesel::result::Error),
+    /// A migration failed.
+    #[error("the database could not be migrated: {0}")]
+    Migration(String),
+    /// What stands in a row cannot be read.
+    #[error("a row cannot be read: {0}")]
+    Row(String),
+}
+
+/// The pool.
+#[derive(Clone)]
+pub struct Database {
+    pool: Pool<ConnectionManager<AnyConnection>>,
+    postgres: bool,
+}
+
+#[derive(Debug)]
+struct Settings;
+
+impl CustomizeConnection<AnyConnection, diesel::r2d2::Error> for Settings {
+    fn on_acquire(&self, conn: &mut AnyConnection) -> Result<(), diesel::r2d2::Error> {
+        let settings = match conn {
+            // FULL: an acknowledgement is sent only after the commit is on the disk.
+            AnyConnection::Sqlite(_) => {
+                "PRAGMA busy_timeout = 10000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;"
+            }
+            AnyConnection::Postgres(_) => "SET statement_timeout = '60s'; SET synchronous_commit = on;",
+        };
+        conn.batch_execute(settings).map_err(diesel::r2d2::Error::QueryError)
+    }
+}
+
+/// How many connections the pool may hold.
+#[derive(Debug, Clone, Copy)]
+pub struct PoolSizes {
+    /// On SQLite.
+    pub sqlite: u32,
+    /// On PostgreSQL.
+    pub postgres: u32,
+}
+
+impl Default for PoolSizes {
+    fn default() -> Self {
+        Self { sqlite: 4, postgres: 8 }
+    }
+}
+
+/// Only the owner may read a new SQLite file: the server's keys lie in it.
+fn create_private(path: &str) -> Result<(), DbError> {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    match options.open(path) {
+        Ok(_) => Ok(()),
+        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        Err(e) => Err(DbError::Unreachable(format!("`{path}` cannot be created: {e}"))),
+    }
+}
+
+#[derive(QueryableByName)]
+struct One {
+    #[diesel(sql_type = diesel::sql_types::Integer)]
+    #[expect(dead_code, reason = "the row only shows that the database answers")]
+    one: i32,
+}
+
+impl Database {
+    /// Opens `postgres://...`, `sqlite:PATH` or a path.
+    pub fn open(url: &str) -> Result<Self, DbError> {
+        Self::open_sized(url, PoolSizes::default())
+    }
+
+    /// Opens a database with a pool of these sizes.
+    pub fn open_sized(url: &str, sizes: PoolSizes) -> Result<Self, DbError> {
+        let postgres = url.starts_with("postgres://") || url.starts_with("postgresql://");
+        let target = if postgres { url.to_owned() } else { url.strip_prefix("sqlite:").unwrap_or(url).to_owned() };
+        let target = if postgres {
+            target
+        } else {
+            let path = target.strip_prefix("//").unwrap_or(&target);
+            create_private(path)?;
+            format!("sqlite://{path}")
+        };
+        let pool = Pool::builder()
+            .max_size(if postgres { sizes.postgres } else { sizes.sqlite }.max(1))
+            .min_idle(Some(1))
+            .connection_timeout(Duration::from_secs(10))
+            .connection_customizer(Box::new(Settings))
+            .build(ConnectionManager::new(target))
+            .map_err(|e| DbError::Unreachable(e.to_string()))?;
+        Ok(Self { pool, postgres })
+    }
+
+    /// Whether this is PostgreSQL.
+    pub fn is_postgres(&self) -> bool {
+        self.postgres
+    }
+
+    /// A connection for reading.
+    pub fn get(&self) -> Result<PooledConnection, DbError> {
+        self.pool.get().map_err(|e| DbError::Unreachable(e.to_string()))
+    }
+
+    /// Connections in use and in all.
+    pub fn usage(&self) -> (u32, u32) {
+        let state = self.pool.state();
+        (state.connections.saturating_sub(state.idle_connections), state.connections)
+    }
+
+    /// Runs a transaction; an error rolls it back whole.
+    pub fn transaction<T, E: From<DbError>>(
+        &self,
+        work: impl FnOnce(&mut AnyConnection) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut conn = self.get()?;
+        let begin = match &*conn {
+            AnyConnection::Sqlite(_) => "BEGIN IMMEDIATE",
+            AnyConnection::Postgres(_) => "BEGIN",
+        };
+        let sql = |conn: &mut AnyConnection, text: &str| conn.batch_execute(text).map_err(|e| E::from(DbError::Query(e)));
+        sql(&mut conn, begin)?;
+        let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| work(&mut conn)));
+        match done {
+            Ok(Ok(value)) => {
+                sql(&mut conn, "COMMIT").inspect_err(|_| {
+                    // The connection may be useless; the pool tests it before lending it again.
+                    let _ = conn.batch_execute("ROLLBACK");
+                })?;
+                Ok(value)
+            }
+            Ok(Err(error)) => {
+                let _ = conn.batch_execute("ROLLBACK");
+                Err(error)
+            }
+            Err(panic) => {
+                let _ = conn.batch_execute("ROLLBACK");
+                std::panic::resume_unwind(panic)
+            }
+        }
+    }
+
+    /// Whether the database answers and no migration is pending.
+    pub fn ready(&self) -> Result<bool, DbError> {
+        let mut conn = self.get()?;
+        diesel::sql_query("SELECT 1 AS one").get_result::<One>(&mut *conn)?;
+        let pending = match &mut *conn {
+            AnyConnection::Postgres(c) => c.has_pending_migration(POSTGRES),
+            AnyConnection::Sqlite(c) => c.has_pending_migration(SQLITE),
+        };
+        pending.map(|p| !p).map_err(|e| DbError::Migration(e.to_string()))
+    }
+
+    /// Brings the schema up to date; gives the names of the migrations that ran.
+    pub fn migrate(&self) -> Result<Vec<String>, DbError> {
+        let mut conn = self.get()?;
+        let ran = match &mut *conn {
+            AnyConnection::Postgres(c) => {
+                // Several processes may start at once; the schema is changed by one of them.
+                c.batch_execute("SELECT pg_advisory_lock(440311)")?;
+                let ran = c.run_pending_migrations(POSTGRES).map(|m| m.iter().map(ToString::to_string).collect());
+                c.batch_execute("SELECT pg_advisory_unlock(440311)")?;
+                ran
+            }
+            AnyConnection::Sqlite(c) => c.run_pending_migrations(SQLITE).map(|m| m.iter().map(ToString::to_string).collect()),
+        };
+        ran.map_err(|e| DbError::Migration(e.to_string()))
+    }
+}

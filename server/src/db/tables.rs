@@ -1,0 +1,169 @@
+//! The tables as diesel sees them. Only types that both databases have: text, 64-bit numbers, truth values, bytes.
+#![expect(missing_docs, reason = "the migrations document the columns")]
+
+diesel::table! { areas (code) { code -> Text, kind -> Text, name -> Text, parent -> Nullable<Text>, path -> Text, } }
+diesel::table! { communities (code) { code -> Text, head -> BigInt, } }
+diesel::table! { users (id) { id -> Text, login -> Text, name -> Text, password_hash -> Text, active -> Bool, created_ms -> BigInt, } }
+diesel::table! { assignments (id) { id -> Text, user_id -> Text, role -> Text, area -> Text, from_ms -> BigInt, until_ms -> Nullable<BigInt>, } }
+diesel::table! {
+    devices (id) {
+        id -> Text,
+        user_id -> Text,
+        name -> Text,
+        public_key -> Binary,
+        registered_ms -> BigInt,
+        revoked_ms -> Nullable<BigInt>,
+        last_seen_ms -> Nullable<BigInt>,
+        clock_offset_ms -> Nullable<BigInt>,
+        backlog -> Nullable<BigInt>,
+        version -> Nullable<Text>,
+    }
+}
+diesel::table! {
+    sessions (id) {
+        id -> Text,
+        user_id -> Text,
+        device_id -> Nullable<Text>,
+        current_hash -> Binary,
+        previous_hash -> Nullable<Binary>,
+        created_ms -> BigInt,
+        expires_ms -> BigInt,
+        revoked_ms -> Nullable<BigInt>,
+    }
+}
+diesel::table! { spent_tokens (hash) { hash -> Binary, session_id -> Text, } }
+diesel::table! { signing_keys (kid) { kid -> Text, purpose -> Text, seed -> Binary, created_ms -> BigInt, retired_ms -> Nullable<BigInt>, } }
+diesel::table! { settings (name) { name -> Text, value -> Text, } }
+diesel::table! {
+    journal (community, position) {
+        community -> Text,
+        position -> BigInt,
+        document -> Text,
+        hash -> Binary,
+        actor -> Binary,
+        seq -> BigInt,
+        author -> Text,
+        device -> Nullable<Text>,
+        written_ms -> BigInt,
+        earliest_ms -> BigInt,
+        latest_ms -> BigInt,
+        basis -> Text,
+        received_ms -> BigInt,
+        bytes -> Binary,
+    }
+}
+diesel::table! {
+    documents (id) {
+        id -> Text,
+        community -> Text,
+        kind -> Text,
+        grid -> Nullable<Text>,
+        building -> Nullable<Text>,
+        created_by -> Text,
+        position -> BigInt,
+        saved -> Binary,
+    }
+}
+diesel::table! { actors (actor) { actor -> Binary, device -> Text, author -> Text, first_ms -> BigInt, } }
+diesel::table! {
+    quarantine (id) {
+        id -> Text,
+        document -> Text,
+        hash -> Binary,
+        kind -> Text,
+        community -> Text,
+        author -> Text,
+        device -> Text,
+        code -> Text,
+        detail -> Text,
+        preview -> Text,
+        written_ms -> BigInt,
+        received_ms -> BigInt,
+        bytes -> Binary,
+        state -> Text,
+    }
+}
+diesel::table! {
+    cases (document) {
+        document -> Text,
+        search_id -> BigInt,
+        community -> Text,
+        grid -> Nullable<Text>,
+        building -> Nullable<Text>,
+        title -> Text,
+        category -> Nullable<Text>,
+        severity -> Nullable<Text>,
+        status -> Text,
+        level -> Text,
+        is_open -> Bool,
+        assignee -> Nullable<Text>,
+        created_by -> Text,
+        created_ms -> BigInt,
+        received_ms -> BigInt,
+        updated_ms -> BigInt,
+        people_involved -> Nullable<BigInt>,
+        amount_claimed -> Nullable<BigInt>,
+        amount_agreed -> Nullable<BigInt>,
+        conflicts -> Integer,
+        passages -> Integer,
+        closed_without_knowing -> Integer,
+        evidence_pending -> Integer,
+        needs_review -> Bool,
+        major_alert -> Bool,
+        arrived_late -> Bool,
+        due_ms -> Nullable<BigInt>,
+        next_action_ms -> Nullable<BigInt>,
+        position -> BigInt,
+        search_text -> Text,
+        state -> Text,
+    }
+}
+diesel::table! {
+    patrols (document) {
+        document -> Text,
+        community -> Text,
+        grid -> Nullable<Text>,
+        building -> Nullable<Text>,
+        status -> Text,
+        created_by -> Text,
+        created_ms -> BigInt,
+        received_ms -> BigInt,
+        updated_ms -> BigInt,
+        hazards -> Integer,
+        hazards_open -> Integer,
+        problems -> Integer,
+        leaflets -> BigInt,
+        needs_review -> Bool,
+        position -> BigInt,
+        state -> Text,
+    }
+}
+diesel::table! {
+    obligations (document, rule, trigger_event) {
+        document -> Text,
+        rule -> Text,
+        trigger_event -> Text,
+        community -> Text,
+        level -> Text,
+        started_ms -> BigInt,
+        due_ms -> BigInt,
+        provisional -> Bool,
+        outcome -> Text,
+        outcome_event -> Nullable<Text>,
+    }
+}
+diesel::table! {
+    notifications (document, event) {
+        document -> Text,
+        event -> Text,
+        kind -> Text,
+        community -> Text,
+        level -> Text,
+        roles -> Text,
+        raised_ms -> BigInt,
+        withdrawn_by -> Nullable<Text>,
+        withdrawn_written_ms -> Nullable<BigInt>,
+        withdrawn_received_ms -> Nullable<BigInt>,
+    }
+}
+diesel::allow_tables_to_appear_in_same_query!(areas, assignments, users, devices, sessions);

@@ -1,0 +1,96 @@
+//! The HTTP interface: thin rooms that read a request, call one function of the inside, and write an answer. No rule is decided here.
+
+pub mod areas;
+pub mod auth;
+pub mod cases;
+pub mod devices;
+pub mod extract;
+pub mod halls;
+pub mod health;
+mod observe;
+pub mod openapi;
+pub mod patrols;
+pub mod problem;
+pub mod sync;
+pub mod users;
+
+use actix_web::body::BoxBody;
+use actix_web::dev::{ServiceFactory, ServiceRequest, ServiceResponse};
+use actix_web::error::{JsonPayloadError, PathError, QueryPayloadError};
+use actix_web::middleware::from_fn;
+use actix_web::{Error, HttpRequest, web};
+use sync_core::limits;
+
+use crate::app::App;
+use problem::Problem;
+
+/// The largest JSON body accepted.
+const JSON_BYTES_MAX: usize = 256 * 1024;
+
+/// The web application of one process.
+pub fn application(
+    app: web::Data<App>,
+) -> actix_web::App<impl ServiceFactory<ServiceRequest, Config = (), Response = ServiceResponse<BoxBody>, Error = Error, InitError = ()>>
+{
+    actix_web::App::new()
+        .app_data(app)
+        .app_data(web::JsonConfig::default().limit(JSON_BYTES_MAX).error_handler(json_problem))
+        .app_data(web::PathConfig::default().error_handler(path_problem))
+        .app_data(web::QueryConfig::default().error_handler(query_problem))
+        .app_data(web::PayloadConfig::new(limits::WIRE_BYTES_MAX))
+        .configure(routes)
+        .wrap(from_fn(observe::observe))
+}
+
+/// Every route. A room adds its own in its `routes`.
+fn routes(config: &mut web::ServiceConfig) {
+    config.configure(health::routes).service(
+        web::scope("/v1")
+            .configure(auth::routes)
+            .configure(devices::routes)
+            .configure(users::routes)
+            .configure(areas::routes)
+            .configure(sync::routes)
+            .configure(cases::routes)
+            .configure(patrols::routes)
+            .configure(halls::routes)
+            .configure(openapi::routes),
+    );
+}
+
+fn json_problem(error: JsonPayloadError, _: &HttpRequest) -> Error {
+    let problem = match &error {
+        JsonPayloadError::Overflow { .. } | JsonPayloadError::OverflowKnownLength { .. } => {
+            Problem::too_large("the body is larger than this server accepts")
+        }
+        JsonPayloadError::ContentType => Problem::new(
+            actix_web::http::StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "unsupported_media_type",
+            "the body is not JSON by its header",
+        )
+        .remedy("send `Content-Type: application/json`"),
+        JsonPayloadError::Deserialize(e) => {
+            let detail = e.to_string();
+            let problem = Problem::invalid("json_invalid", &detail);
+            match detail.split('`').nth(1) {
+                Some(field) => problem.field(field),
+                None => problem,
+            }
+        }
+        other => Problem::invalid("json_invalid", other.to_string()),
+    };
+    problem.into()
+}
+
+fn path_problem(error: PathError, _: &HttpRequest) -> Error {
+    Problem::not_found(error.to_string()).into()
+}
+
+fn query_problem(error: QueryPayloadError, _: &HttpRequest) -> Error {
+    let detail = error.to_string();
+    let problem = Problem::invalid("query_invalid", &detail);
+    match detail.split('`').nth(1) {
+        Some(field) => problem.field(field).into(),
+        None => problem.into(),
+    }
+}

@@ -1,0 +1,224 @@
+//! Signing in and out, and fresh tokens. An answer never tells whether a login exists.
+
+use actix_web::{HttpResponse, web};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
+use sync_core::authority::Subject;
+use sync_core::ids::{DeviceId, UserId};
+use sync_core::role::AreaKind;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::extract::Principal;
+use super::problem::{Problem, ProblemBody};
+use crate::accounts::sessions::{Opened, RefreshError};
+use crate::accounts::{devices, grants, password, sessions, users};
+use crate::app::App;
+use crate::db::{AnyConnection, DbError};
+
+const PASSWORD_BYTES_MAX: usize = 1_024;
+const TOKEN_BYTES_MAX: usize = 256;
+
+/// Who signs in.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LoginRequest {
+    /// The account's login.
+    pub login: String,
+    /// Its password.
+    pub password: String,
+    /// The registered phone that the session shall be bound to.
+    #[serde(default)]
+    pub device: Option<String>,
+}
+
+/// A refresh token to be replaced.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RefreshRequest {
+    /// The newest refresh token.
+    pub refresh_token: String,
+    /// Base64 of the Ed25519 signature, by the device's key, of `fengqiao-refresh:` followed by the token. Required when the session
+    /// is bound to a device.
+    #[serde(default)]
+    pub proof: Option<String>,
+}
+
+/// Fresh tokens, and whose they are.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct TokensView {
+    /// To be sent as `Authorization: Bearer`.
+    pub access_token: String,
+    /// Always `Bearer`.
+    pub token_type: &'static str,
+    /// When the access token expires, ms UTC of the server.
+    pub expires_ms: i64,
+    /// The server's time, ms UTC.
+    pub now_ms: i64,
+    /// Replaces the access token when it expires; good for one use.
+    pub refresh_token: String,
+    /// The device that the session is bound to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
+    /// Whose they are.
+    pub user: MeView,
+}
+
+/// An account as its owner sees it.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct MeView {
+    /// Its identity.
+    pub id: String,
+    /// What its owner types.
+    pub login: String,
+    /// What people call him.
+    pub name: String,
+    /// The roles held now.
+    pub roles: Vec<RoleView>,
+}
+
+/// A role in an area.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RoleView {
+    /// The role.
+    pub role: &'static str,
+    /// The area's code.
+    pub area: String,
+    /// The area's kind.
+    pub area_kind: &'static str,
+    /// The community that the area is or lies in; none for a street or district.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub community: Option<String>,
+    /// The communities that the area lies in or covers.
+    pub communities: Vec<String>,
+}
+
+pub(super) fn routes(config: &mut web::ServiceConfig) {
+    config
+        .service(web::resource("/auth/login").route(web::post().to(login)))
+        .service(web::resource("/auth/refresh").route(web::post().to(refresh)))
+        .service(web::resource("/auth/logout").route(web::post().to(logout)))
+        .service(web::resource("/me").route(web::get().to(me)));
+}
+
+impl MeView {
+    pub(super) fn new(id: UserId, login: String, name: String, subject: &Subject) -> Self {
+        let roles = subject.grants.iter().map(|g| {
+            let communities: Vec<String> = g.communities.iter().map(ToString::to_string).collect();
+            let one = matches!(g.kind, AreaKind::Community | AreaKind::Grid | AreaKind::Building);
+            RoleView {
+                role: g.role.as_str(),
+                area: g.area.to_string(),
+                area_kind: g.kind.as_str(),
+                community: communities.first().filter(|_| one).cloned(),
+                communities,
+            }
+        });
+        Self { id: id.to_string(), login, name, roles: roles.collect() }
+    }
+}
+
+/// The answer to a session that was just opened or refreshed.
+pub(super) fn tokens(app: &App, conn: &mut AnyConnection, opened: Opened) -> Result<TokensView, Problem> {
+    let user = users::by_id(conn, opened.user)?.filter(|u| u.active).ok_or(RefreshError::Ended)?;
+    let now_ms = app.now_ms();
+    let minutes = app.config.access_minutes;
+    let keys = app.access_keys(conn)?;
+    let (access_token, expires_ms) =
+        keys.issue(opened.user, opened.session, opened.device, now_ms, minutes, &app.entropy)?;
+    let subject = grants::now(conn, opened.user, now_ms)?;
+    Ok(TokensView {
+        access_token,
+        token_type: "Bearer",
+        expires_ms,
+        now_ms,
+        refresh_token: opened.refresh_token,
+        device: opened.device.map(|d| d.to_string()),
+        user: MeView::new(opened.user, user.login, user.name, &subject),
+    })
+}
+
+/// Signs in.
+#[utoipa::path(post, path = "/v1/auth/login", tag = "accounts", request_body = LoginRequest, security(()),
+    responses((status = 200, body = TokensView), (status = 400, body = ProblemBody), (status = 401, body = ProblemBody)))]
+pub(super) async fn login(app: web::Data<App>, body: web::Json<LoginRequest>) -> Result<web::Json<TokensView>, Problem> {
+    let LoginRequest { login, password, device } = body.into_inner();
+    if password.len() > PASSWORD_BYTES_MAX {
+        return Err(Problem::invalid("field_invalid", "a password has at most 1024 bytes").field("password"));
+    }
+    let device: Option<DeviceId> = match device {
+        Some(id) => Some(id.parse().map_err(|e| {
+            Problem::invalid("field_invalid", format!("{e}")).field("device")
+        })?),
+        None => None,
+    };
+    let known = app.run(move |conn| users::by_login(conn, &login)).await?;
+    // Hashing takes memory and a core: a few at a time, and no connection is held meanwhile.
+    let turn = app.password_checks.acquire().await.map_err(|e| Problem::internal(&e))?;
+    let hash = known.as_ref().map(|u| u.password_hash.clone());
+    let fits = web::block(move || password::verify(&password, hash.as_deref())).await.map_err(|e| Problem::internal(&e))?;
+    drop(turn);
+    let user = known.filter(|u| fits && u.active).ok_or_else(|| {
+        Problem::unauthorised("login_failed", "the login or the password is wrong, or the account is closed")
+    })?;
+    let inner = app.clone();
+    let opened = app.transact(move |conn| -> Result<TokensView, Problem> {
+        let id: UserId = user.id.parse().map_err(|_| DbError::Row(format!("user {}", user.id)))?;
+        if let Some(device) = device {
+            let own = devices::find(conn, device)?.filter(|d| d.user_id == user.id && d.revoked_ms.is_none());
+            if own.is_none() {
+                return Err(Problem::unauthorised("device_unknown", "this phone is not registered to this account")
+                    .field("device")
+                    .remedy("sign in without it and register the phone anew"));
+            }
+        }
+        let opened = sessions::open(conn, id, device, inner.now_ms(), inner.config.refresh_days, &inner.entropy)?;
+        tokens(&inner, conn, opened)
+    });
+    Ok(web::Json(opened.await?))
+}
+
+/// Replaces a refresh token and gives a fresh access token. When an answer is lost, the same token can be sent again.
+#[utoipa::path(post, path = "/v1/auth/refresh", tag = "accounts", request_body = RefreshRequest, security(()),
+    responses((status = 200, body = TokensView), (status = 400, body = ProblemBody), (status = 401, body = ProblemBody)))]
+pub(super) async fn refresh(
+    app: web::Data<App>,
+    body: web::Json<RefreshRequest>,
+) -> Result<web::Json<TokensView>, Problem> {
+    let RefreshRequest { refresh_token, proof } = body.into_inner();
+    if refresh_token.len() > TOKEN_BYTES_MAX {
+        return Err(RefreshError::Ended.into());
+    }
+    let proof = match proof {
+        Some(text) => Some(STANDARD.decode(text).map_err(|e| {
+            Problem::invalid("field_invalid", format!("`proof` is not base64: {e}")).field("proof")
+        })?),
+        None => None,
+    };
+    let inner = app.clone();
+    // The refusal of a token met twice must be kept, so that it is a value of the transaction and not its error.
+    let done = app.transact(move |conn| -> Result<Result<TokensView, Problem>, Problem> {
+        match sessions::refresh(conn, &refresh_token, proof.as_deref(), inner.now_ms(), &inner.entropy)? {
+            Ok(opened) => tokens(&inner, conn, opened).map(Ok),
+            Err(refused) => Ok(Err(refused.into())),
+        }
+    });
+    Ok(web::Json(done.await??))
+}
+
+/// Ends the session: its access token and its refresh tokens are refused from now on.
+#[utoipa::path(post, path = "/v1/auth/logout", tag = "accounts",
+    responses((status = 204), (status = 401, body = ProblemBody)))]
+pub(super) async fn logout(app: web::Data<App>, principal: Principal) -> Result<HttpResponse, Problem> {
+    let (session, now_ms): (Uuid, i64) = (principal.session, app.now_ms());
+    app.transact(move |conn| sessions::revoke(conn, session, now_ms)).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// Who asks.
+#[utoipa::path(get, path = "/v1/me", tag = "accounts",
+    responses((status = 200, body = MeView), (status = 401, body = ProblemBody)))]
+pub(super) async fn me(principal: Principal) -> web::Json<MeView> {
+    web::Json(MeView::new(principal.user, principal.login, principal.name, &principal.subject))
+}

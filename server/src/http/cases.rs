@@ -1,0 +1,300 @@
+//! Cases: list, file, history, and what a desk of the hall writes into them.
+
+use actix_web::{HttpResponse, web};
+use serde::{Deserialize, Serialize};
+use sync_core::case::CaseState;
+use sync_core::document::{Admission, Document, Trust};
+use sync_core::edit::{Draft, Edit};
+use sync_core::error::EditError;
+use sync_core::event::EventKind;
+use sync_core::ids::{AreaCode, DocumentId};
+use sync_core::rules::{Obligation, obligations};
+use sync_core::shape::DocumentKind;
+use sync_core::sync::server::describe;
+use utoipa::ToSchema;
+
+use super::extract::Principal;
+use super::problem::Problem;
+use crate::accounts::users;
+use crate::app::App;
+use crate::db::{AnyConnection, DbError};
+use crate::journal::{self, Entry};
+use crate::merge::{self, MergeError};
+use crate::queries::{self, CaseFilter, CaseSummary, Page, QueryError};
+
+/// Adds this room's routes.
+pub fn routes(config: &mut web::ServiceConfig) {
+    config
+        .route("/cases", web::get().to(list))
+        .route("/cases", web::post().to(create))
+        .route("/cases/{id}", web::get().to(file))
+        .route("/cases/{id}/history", web::get().to(history))
+        .route("/cases/{id}/edits", web::post().to(edit));
+}
+
+impl From<QueryError> for Problem {
+    fn from(error: QueryError) -> Self {
+        let QueryError::Invalid { field, problem } = &error;
+        Problem::invalid("query_invalid", error.to_string()).field(*field).remedy(problem.clone())
+    }
+}
+
+impl From<EditError> for Problem {
+    fn from(error: EditError) -> Self {
+        let detail = error.to_string();
+        match error {
+            EditError::UnknownField { field, .. } => Problem::invalid("field_unknown", detail).field(field),
+            EditError::InvalidValue { field, remedy, .. } => Problem::invalid("field_invalid", detail).field(field).remedy(remedy),
+            EditError::NotFound { id, .. } => Problem::not_found(detail).field(id),
+            EditError::NotAllowed { action, remedy, .. } => Problem::forbidden(detail).field(action).remedy(remedy),
+            EditError::Moot { kind, reason } => {
+                Problem::conflict("event_moot", detail).field(kind).remedy(format!("read the case again: {reason}"))
+            }
+            EditError::Document(e) => Problem::invalid("document_refused", e.to_string()),
+        }
+    }
+}
+
+impl From<MergeError> for Problem {
+    fn from(error: MergeError) -> Self {
+        match error {
+            MergeError::NotFound => Problem::not_found("there is no such document, or you may not see it"),
+            MergeError::Edit(e) => e.into(),
+            MergeError::Db(e) => e.into(),
+        }
+    }
+}
+
+/// The document of a path, if the asker may see it.
+pub(super) fn visible(
+    conn: &mut AnyConnection,
+    principal: &Principal,
+    id: DocumentId,
+    kind: DocumentKind,
+) -> Result<(), Problem> {
+    let hidden = || Problem::not_found(format!("there is no such {}, or you may not see it", kind.as_str()));
+    let row = journal::document_row(conn, id)?.ok_or_else(hidden)?;
+    let place = row.place()?;
+    if place.kind == kind && principal.subject.may_read(&place) { Ok(()) } else { Err(hidden()) }
+}
+
+/// Cases that the asker may see.
+#[utoipa::path(get, path = "/v1/cases", tag = "cases", params(CaseFilter),
+    responses((status = 200, body = Page<CaseSummary>), (status = 400, description = "A parameter is at fault")), security(("bearer" = [])))]
+pub async fn list(principal: Principal, filter: web::Query<CaseFilter>, app: web::Data<App>) -> Result<HttpResponse, Problem> {
+    let now_ms = app.now_ms();
+    let filter = filter.into_inner();
+    let page = app.run(move |conn| -> Result<_, DbError> { queries::case_page(conn, &principal.subject, &filter, now_ms) }).await??;
+    Ok(HttpResponse::Ok().json(page))
+}
+
+/// One case file as it is now.
+#[derive(Serialize, ToSchema)]
+pub struct CaseFile {
+    /// The folded state: what is, what happened, what is in conflict.
+    #[schema(value_type = Object)]
+    state: CaseState,
+    /// What is or was due, by the rules, as of now.
+    #[schema(value_type = Vec<Object>)]
+    obligations: Vec<Obligation>,
+    /// Events that the asker may write now.
+    #[schema(value_type = Vec<String>)]
+    allowed_events: Vec<EventKind>,
+    /// Other cases of the same building on the same day: perhaps the same dispute.
+    possible_duplicates: Vec<PossibleDuplicate>,
+}
+
+/// Another case that may tell the same dispute.
+#[derive(Serialize, ToSchema)]
+pub struct PossibleDuplicate {
+    /// Which.
+    id: String,
+    /// Its title.
+    title: String,
+}
+
+/// One case file.
+#[utoipa::path(get, path = "/v1/cases/{id}", tag = "cases", params(("id" = String, Path, description = "The document")),
+    responses((status = 200, body = CaseFile), (status = 404, description = "No such case")), security(("bearer" = [])))]
+pub async fn file(principal: Principal, id: web::Path<DocumentId>, app: web::Data<App>) -> Result<HttpResponse, Problem> {
+    let id = id.into_inner();
+    let shared = app.clone();
+    let file = app
+        .run(move |conn| -> Result<_, Problem> {
+            visible(conn, &principal, id, DocumentKind::Case)?;
+            let document = journal::load(conn, id)?.ok_or_else(|| Problem::not_found("there is no such case"))?;
+            let state = sync_core::fold::fold_case(&document);
+            let place = sync_core::authority::Place::of(&document);
+            let may = |kind: &EventKind| principal.subject.role_for(*kind, &place).is_some();
+            let kinds = sync_core::event::VOCABULARY.iter().map(|s| s.kind).filter(may);
+            Ok(CaseFile {
+                obligations: obligations(&state, &shared.law.rules, &shared.law.calendar, shared.now_ms()),
+                allowed_events: kinds.filter(|k| sync_core::fold::would_stand(&state, *k)).collect(),
+                possible_duplicates: queries::possible_duplicates(conn, &id.to_string())?
+                    .into_iter()
+                    .map(|(id, title)| PossibleDuplicate { id, title })
+                    .collect(),
+                state,
+            })
+        })
+        .await?;
+    Ok(HttpResponse::Ok().json(file))
+}
+
+/// One change in the history of a document.
+#[derive(Serialize, ToSchema)]
+pub struct HistoryEntry {
+    /// Its position in the community's journal.
+    position: i64,
+    /// Identity of the change.
+    hash: String,
+    /// Who signed; the nil id is the server.
+    author: String,
+    /// What people call the author.
+    author_name: Option<String>,
+    /// On which device; none at a desk.
+    device: Option<String>,
+    /// When its author says it was written, ms UTC.
+    written_ms: i64,
+    /// It cannot have been written before this, ms UTC.
+    earliest_ms: i64,
+    /// It cannot have been written after this, ms UTC.
+    latest_ms: i64,
+    /// server, anchored or claimed.
+    basis: String,
+    /// When it arrived, ms UTC.
+    received_ms: i64,
+    /// What it did, one line each.
+    what: Vec<String>,
+}
+
+pub(super) fn history_of(conn: &mut AnyConnection, id: DocumentId) -> Result<Vec<HistoryEntry>, Problem> {
+    let entries = journal::of_document(conn, id)?;
+    let mut document: Option<Document> = None;
+    let mut out = Vec::with_capacity(entries.len());
+    for entry in entries {
+        let touches = match &mut document {
+            None => {
+                let (founded, inspected) = Document::found(&entry.bytes, Trust::Server).map_err(|e| Problem::internal(&e))?;
+                document = Some(founded);
+                inspected.touches
+            }
+            Some(document) => match document.admit(&entry.bytes, Trust::Server, |_, _| Ok(())) {
+                Ok(Admission::Applied(inspected)) => inspected.touches,
+                Ok(Admission::Duplicate(_)) => Vec::new(),
+                Err(e) => return Err(Problem::internal(&e)),
+            },
+        };
+        let what = touches.iter().map(describe).collect();
+        out.push(history_entry(conn, entry, what)?);
+    }
+    Ok(out)
+}
+
+fn history_entry(conn: &mut AnyConnection, entry: Entry, what: Vec<String>) -> Result<HistoryEntry, Problem> {
+    let author_name = match entry.author.parse() {
+        Ok(user) => users::by_id(conn, user)?.map(|u| u.name),
+        Err(_) => None,
+    };
+    Ok(HistoryEntry {
+        position: entry.position,
+        hash: entry.change_hash().map(|h| h.to_hex()).unwrap_or_default(),
+        author: entry.author,
+        author_name,
+        device: entry.device,
+        written_ms: entry.written_ms,
+        earliest_ms: entry.earliest_ms,
+        latest_ms: entry.latest_ms,
+        basis: entry.basis,
+        received_ms: entry.received_ms,
+        what,
+    })
+}
+
+/// Who wrote what in a case, when it was written and when it arrived.
+#[utoipa::path(get, path = "/v1/cases/{id}/history", tag = "cases", params(("id" = String, Path, description = "The document")),
+    responses((status = 200, body = Vec<HistoryEntry>), (status = 404, description = "No such case")), security(("bearer" = [])))]
+pub async fn history(principal: Principal, id: web::Path<DocumentId>, app: web::Data<App>) -> Result<HttpResponse, Problem> {
+    let id = id.into_inner();
+    let entries = app
+        .run(move |conn| -> Result<_, Problem> {
+            visible(conn, &principal, id, DocumentKind::Case)?;
+            history_of(conn, id)
+        })
+        .await?;
+    Ok(HttpResponse::Ok().json(entries))
+}
+
+/// A new case, written at a desk.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CaseCreateRequest {
+    /// The community.
+    #[schema(value_type = String)]
+    community: AreaCode,
+    /// What it holds from the start.
+    #[serde(default)]
+    #[schema(value_type = Vec<Object>)]
+    edits: Vec<Edit>,
+}
+
+/// What was made.
+#[derive(Serialize, ToSchema)]
+pub struct Made {
+    /// The document.
+    #[schema(value_type = String)]
+    id: DocumentId,
+    /// Ids of items and events made, in order.
+    made: Vec<String>,
+}
+
+/// Makes a case at a desk.
+#[utoipa::path(post, path = "/v1/cases", tag = "cases", request_body = CaseCreateRequest,
+    responses((status = 201, body = Made), (status = 400, description = "A field is at fault"), (status = 403, description = "Not allowed")),
+    security(("bearer" = [])))]
+pub async fn create(principal: Principal, body: web::Json<CaseCreateRequest>, app: web::Data<App>) -> Result<HttpResponse, Problem> {
+    let CaseCreateRequest { community, edits } = body.into_inner();
+    let shared = app.clone();
+    let id = app
+        .transact(move |conn| -> Result<_, Problem> {
+            let draft = Draft { kind: DocumentKind::Case, community, edits };
+            Ok(merge::create(conn, &shared.context(), &draft, &principal.subject)?)
+        })
+        .await?;
+    Ok(HttpResponse::Created().insert_header(("Location", format!("/v1/cases/{id}"))).json(Made { id, made: Vec::new() }))
+}
+
+/// Edits of a case at a desk; all or nothing.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EditRequest {
+    /// In order: `{"edit": "add_event", "kind": "accepted", "body": {}}` and the like.
+    #[schema(value_type = Vec<Object>)]
+    edits: Vec<Edit>,
+}
+
+/// Edits a case at a desk: fields, texts, parties, events.
+#[utoipa::path(post, path = "/v1/cases/{id}/edits", tag = "cases", params(("id" = String, Path, description = "The document")),
+    request_body = EditRequest,
+    responses((status = 200, body = Made), (status = 400, description = "A field is at fault"), (status = 403, description = "Not allowed"),
+        (status = 404, description = "No such case"), (status = 409, description = "The event makes no sense now")),
+    security(("bearer" = [])))]
+pub async fn edit(
+    principal: Principal,
+    id: web::Path<DocumentId>,
+    body: web::Json<EditRequest>,
+    app: web::Data<App>,
+) -> Result<HttpResponse, Problem> {
+    let id = id.into_inner();
+    let edits = body.into_inner().edits;
+    if edits.is_empty() || edits.len() > 200 {
+        return Err(Problem::invalid("field_invalid", "1 to 200 edits in one request").field("edits"));
+    }
+    let shared = app.clone();
+    let made = app
+        .transact(move |conn| -> Result<_, Problem> {
+            Ok(merge::edits(conn, &shared.context(), id, &edits, Some(&principal.subject))?)
+        })
+        .await?;
+    Ok(HttpResponse::Ok().json(Made { id, made }))
+}

@@ -1,0 +1,199 @@
+//! Phones: registering one's own, seeing and revoking those that one looks after.
+
+use std::collections::HashMap;
+
+use actix_web::web;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use ed25519_dalek::VerifyingKey;
+use serde::{Deserialize, Serialize};
+use sync_core::ids::DeviceId;
+use utoipa::ToSchema;
+
+use super::auth::{TokensView, tokens};
+use super::extract::Principal;
+use super::problem::{Problem, ProblemBody};
+use crate::accounts::devices::Device;
+use crate::accounts::{devices, roster, sessions};
+use crate::app::App;
+use crate::areas::Tree;
+use crate::db::AnyConnection;
+
+const NAME_CHARS_MAX: usize = 64;
+
+/// A phone to be registered.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DeviceRequest {
+    /// What its holder calls it.
+    pub name: String,
+    /// Base64 of its Ed25519 key, 32 bytes.
+    pub public_key: String,
+}
+
+/// What a phone needs to know after it was registered.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RegisteredView {
+    /// Its identity.
+    pub id: String,
+    /// The identity of the server's journal.
+    pub journal: String,
+    /// Base64 of the keys by which the server's time tokens can be verified, the one in use first.
+    pub token_keys: Vec<String>,
+    /// A session that is bound to the phone; use it from now on.
+    pub session: TokensView,
+}
+
+/// A phone as those see it who look after it.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct DeviceView {
+    /// Its identity.
+    pub id: String,
+    /// The account that registered it.
+    pub user: String,
+    /// Its holder's name.
+    pub user_name: String,
+    /// What its holder calls it.
+    pub name: String,
+    /// When it was registered, ms UTC.
+    pub registered_ms: i64,
+    /// When it was revoked, ms UTC.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revoked_ms: Option<i64>,
+    /// Its last sync, ms UTC.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_seen_ms: Option<i64>,
+    /// Its wall clock less the server's, at the last sync.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clock_offset_ms: Option<i64>,
+    /// Changes it still had to send.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backlog: Option<i64>,
+    /// Version of its library.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+}
+
+/// Phones.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct DevicesView {
+    /// By registration, oldest first.
+    pub items: Vec<DeviceView>,
+}
+
+pub(super) fn routes(config: &mut web::ServiceConfig) {
+    config
+        .service(web::resource("/devices").route(web::post().to(register)).route(web::get().to(list)))
+        .service(web::resource("/devices/{id}/revoke").route(web::post().to(revoke)));
+}
+
+fn public_key(text: &str) -> Result<[u8; 32], Problem> {
+    let wrong = |detail: &str| {
+        Problem::invalid("field_invalid", detail).field("public_key").remedy("send 32 bytes of an Ed25519 key in base64")
+    };
+    let bytes = STANDARD.decode(text).map_err(|_| wrong("`public_key` is not base64"))?;
+    let key = <[u8; 32]>::try_from(bytes).map_err(|_| wrong("`public_key` has not 32 bytes"))?;
+    match VerifyingKey::from_bytes(&key) {
+        Ok(point) if !point.is_weak() => Ok(key),
+        _ => Err(wrong("`public_key` is no usable Ed25519 key")),
+    }
+}
+
+/// Registers a phone to who asks. The same key gives the same phone again, so that it can be repeated when an answer was lost.
+#[utoipa::path(post, path = "/v1/devices", tag = "devices", request_body = DeviceRequest,
+    responses((status = 201, body = RegisteredView), (status = 400, body = ProblemBody), (status = 401, body = ProblemBody),
+        (status = 409, body = ProblemBody)))]
+pub(super) async fn register(
+    app: web::Data<App>,
+    principal: Principal,
+    body: web::Json<DeviceRequest>,
+) -> Result<(web::Json<RegisteredView>, actix_web::http::StatusCode), Problem> {
+    let key = public_key(&body.public_key)?;
+    let name = body.name.trim().to_owned();
+    if name.is_empty() || name.chars().count() > NAME_CHARS_MAX {
+        return Err(Problem::invalid("field_invalid", "a name has 1 to 64 characters").field("name"));
+    }
+    let inner = app.clone();
+    let registered = app.transact(move |conn| -> Result<RegisteredView, Problem> {
+        let (app, now_ms) = (&*inner, inner.now_ms());
+        let id = devices::register(conn, principal.user, &name, &key, now_ms, &app.entropy)?.ok_or_else(|| {
+            Problem::conflict("device_key_taken", "this key was registered before and cannot be used again")
+                .field("public_key")
+                .remedy("let the phone make a new key")
+        })?;
+        let opened =
+            sessions::open(conn, principal.user, Some(id), now_ms, app.config.refresh_days, &app.entropy)?;
+        let token_keys = app.time_keys(conn)?.public().iter().map(|k| STANDARD.encode(k)).collect();
+        let session = tokens(app, conn, opened)?;
+        Ok(RegisteredView { id: id.to_string(), journal: app.journal.to_string(), token_keys, session })
+    });
+    Ok((web::Json(registered.await?), actix_web::http::StatusCode::CREATED))
+}
+
+/// One's own phones, and those of the people one looks after as administrator or supervisor.
+#[utoipa::path(get, path = "/v1/devices", tag = "devices",
+    responses((status = 200, body = DevicesView), (status = 401, body = ProblemBody)))]
+pub(super) async fn list(app: web::Data<App>, principal: Principal) -> Result<web::Json<DevicesView>, Problem> {
+    let now_ms = app.now_ms();
+    let items = app.run(move |conn| -> Result<Vec<DeviceView>, Problem> {
+        let holders = holders(conn, &principal, now_ms)?;
+        let mut items = Vec::new();
+        for device in devices::all(conn)? {
+            if let Some(user_name) = holders.get(&device.user_id) {
+                items.push(view(device, user_name.clone()));
+            }
+        }
+        Ok(items)
+    });
+    Ok(web::Json(DevicesView { items: items.await? }))
+}
+
+/// Revokes a phone: its sessions end, and nothing that it signs from now on is accepted.
+#[utoipa::path(post, path = "/v1/devices/{id}/revoke", tag = "devices", params(("id" = String, Path, description = "The phone")),
+    responses((status = 200, body = DeviceView), (status = 401, body = ProblemBody), (status = 404, body = ProblemBody)))]
+pub(super) async fn revoke(
+    app: web::Data<App>,
+    principal: Principal,
+    path: web::Path<String>,
+) -> Result<web::Json<DeviceView>, Problem> {
+    let unknown = || Problem::not_found("there is no such phone among those that you look after");
+    let id: DeviceId = path.parse().map_err(|_| unknown())?;
+    let now_ms = app.now_ms();
+    let revoked = app.transact(move |conn| -> Result<DeviceView, Problem> {
+        let device = devices::find(conn, id)?.ok_or_else(unknown)?;
+        let holders = holders(conn, &principal, now_ms)?;
+        let user_name = holders.get(&device.user_id).ok_or_else(unknown)?.clone();
+        if devices::revoke(conn, id, now_ms)? {
+            tracing::info!(device = %id, by = %principal.user, "device revoked");
+        }
+        sessions::revoke_device(conn, id, now_ms)?;
+        let device = devices::find(conn, id)?.ok_or_else(unknown)?;
+        Ok(view(device, user_name))
+    });
+    Ok(web::Json(revoked.await?))
+}
+
+/// The names of the accounts whose phones somebody may see, by identity.
+fn holders(conn: &mut AnyConnection, principal: &Principal, now_ms: i64) -> Result<HashMap<String, String>, Problem> {
+    let tree = Tree::load(conn)?;
+    let seen = |member: &roster::Member| {
+        member.user.id == principal.user.to_string()
+            || member.roles.iter().any(|(_, area)| roster::looks_after(&principal.subject, &tree, area))
+    };
+    Ok(roster::at(conn, now_ms)?.into_iter().filter(seen).map(|m| (m.user.id, m.user.name)).collect())
+}
+
+fn view(device: Device, user_name: String) -> DeviceView {
+    DeviceView {
+        id: device.id,
+        user: device.user_id,
+        user_name,
+        name: device.name,
+        registered_ms: device.registered_ms,
+        revoked_ms: device.revoked_ms,
+        last_seen_ms: device.last_seen_ms,
+        clock_offset_ms: device.clock_offset_ms,
+        backlog: device.backlog,
+        version: device.version,
+    }
+}

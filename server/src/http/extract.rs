@@ -1,0 +1,109 @@
+//! Who asks. Every request is judged by what holds in the database now, so that a closed account, a revoked device or an ended
+//! session ends at once, not when its token expires.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use actix_web::dev::Payload;
+use actix_web::http::header::AUTHORIZATION;
+use actix_web::{FromRequest, HttpRequest, web};
+use sync_core::authority::Subject;
+use sync_core::ids::{DeviceId, UserId};
+use sync_core::role::Role;
+use uuid::Uuid;
+
+use super::problem::Problem;
+use crate::accounts::{devices, grants, sessions, users};
+use crate::app::App;
+use crate::db::AnyConnection;
+
+/// Who asks, and what he may do now.
+#[derive(Debug, Clone)]
+pub struct Principal {
+    /// The account.
+    pub user: UserId,
+    /// What its owner types.
+    pub login: String,
+    /// What people call him.
+    pub name: String,
+    /// The session that the token belongs to.
+    pub session: Uuid,
+    /// The device that the session is bound to.
+    pub device: Option<DeviceId>,
+    /// The roles held now.
+    pub subject: Subject,
+}
+
+impl Principal {
+    /// Refuses who holds none of these roles anywhere.
+    pub fn must_hold(&self, roles: &[Role]) -> Result<(), Problem> {
+        if self.subject.grants.iter().any(|g| roles.contains(&g.role)) {
+            return Ok(());
+        }
+        let names: Vec<_> = roles.iter().map(|r| r.as_str()).collect();
+        Err(Problem::forbidden(format!("this needs one of the roles {}", names.join(", "))))
+    }
+
+    /// The device, where only a registered phone may ask.
+    pub fn must_be_device(&self) -> Result<DeviceId, Problem> {
+        self.device.ok_or_else(|| {
+            Problem::new(
+                actix_web::http::StatusCode::FORBIDDEN,
+                "device_required",
+                "only a registered phone may ask this",
+            )
+            .remedy("register the phone at /v1/devices and use the session that it gives")
+        })
+    }
+
+    /// Judges a token by what holds now.
+    pub fn of_token(app: &App, conn: &mut AnyConnection, token: &str) -> Result<Self, Problem> {
+        let claims = app.check_token(conn, token)??;
+        let ended = || Problem::unauthorised("session_ended", "the session has ended").remedy("sign in again");
+        if !sessions::stands(conn, claims.sid)? {
+            return Err(ended());
+        }
+        let user = users::by_id(conn, claims.sub)?.filter(|u| u.active).ok_or_else(ended)?;
+        if let Some(device) = claims.dev
+            && devices::find(conn, device)?.is_none_or(|d| d.revoked_ms.is_some())
+        {
+            return Err(Problem::unauthorised("device_revoked", "this phone was revoked")
+                .remedy("ask an administrator, then register the phone anew"));
+        }
+        let subject = grants::now(conn, claims.sub, app.now_ms())?;
+        Ok(Self {
+            user: claims.sub,
+            login: user.login,
+            name: user.name,
+            session: claims.sid,
+            device: claims.dev,
+            subject,
+        })
+    }
+}
+
+fn bearer(request: &HttpRequest) -> Result<String, Problem> {
+    let missing = || {
+        Problem::unauthorised("token_missing", "no access token was sent")
+            .remedy("sign in at /v1/auth/login and send `Authorization: Bearer TOKEN`")
+    };
+    let header = request.headers().get(AUTHORIZATION).ok_or_else(missing)?.to_str().map_err(|_| missing())?;
+    let (scheme, token) = header.split_once(' ').ok_or_else(missing)?;
+    if scheme.eq_ignore_ascii_case("bearer") { Ok(token.trim().to_owned()) } else { Err(missing()) }
+}
+
+impl FromRequest for Principal {
+    type Error = Problem;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Problem>>>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let token = bearer(request);
+        let app = request.app_data::<web::Data<App>>().cloned();
+        Box::pin(async move {
+            let token = token?;
+            let app = app.ok_or_else(|| Problem::internal(&"the application is not attached"))?;
+            let inner = app.clone();
+            app.run(move |conn| Self::of_token(&inner, conn, &token)).await
+        })
+    }
+}

@@ -1,0 +1,70 @@
+//! Patrol records: list, record, history.
+
+use actix_web::{HttpResponse, web};
+use serde::Serialize;
+use sync_core::ids::DocumentId;
+use sync_core::patrol::PatrolState;
+use sync_core::shape::DocumentKind;
+use utoipa::ToSchema;
+
+use super::cases::{HistoryEntry, history_of, visible};
+use super::extract::Principal;
+use super::problem::Problem;
+use crate::app::App;
+use crate::db::DbError;
+use crate::queries::{self, Page, PatrolFilter, PatrolSummary};
+
+/// Adds this room's routes.
+pub fn routes(config: &mut web::ServiceConfig) {
+    config
+        .route("/patrols", web::get().to(list))
+        .route("/patrols/{id}", web::get().to(record))
+        .route("/patrols/{id}/history", web::get().to(history));
+}
+
+/// Patrols that the asker may see.
+#[utoipa::path(get, path = "/v1/patrols", tag = "patrols", params(PatrolFilter),
+    responses((status = 200, body = Page<PatrolSummary>)), security(("bearer" = [])))]
+pub async fn list(principal: Principal, filter: web::Query<PatrolFilter>, app: web::Data<App>) -> Result<HttpResponse, Problem> {
+    let filter = filter.into_inner();
+    let page = app.run(move |conn| -> Result<_, DbError> { queries::patrol_page(conn, &principal.subject, &filter) }).await??;
+    Ok(HttpResponse::Ok().json(page))
+}
+
+/// One patrol record.
+#[derive(Serialize, ToSchema)]
+pub struct PatrolRecord {
+    /// The folded state.
+    #[schema(value_type = Object)]
+    state: PatrolState,
+}
+
+/// One patrol record as it is now.
+#[utoipa::path(get, path = "/v1/patrols/{id}", tag = "patrols", params(("id" = String, Path, description = "The document")),
+    responses((status = 200, body = PatrolRecord), (status = 404, description = "No such patrol")), security(("bearer" = [])))]
+pub async fn record(principal: Principal, id: web::Path<DocumentId>, app: web::Data<App>) -> Result<HttpResponse, Problem> {
+    let id = id.into_inner();
+    let state = app
+        .run(move |conn| -> Result<_, Problem> {
+            visible(conn, &principal, id, DocumentKind::Patrol)?;
+            let json = queries::patrol_state(conn, &id.to_string())?;
+            let json = json.ok_or_else(|| Problem::not_found("there is no such patrol"))?;
+            serde_json::from_str::<PatrolState>(&json).map_err(|e| Problem::internal(&e))
+        })
+        .await?;
+    Ok(HttpResponse::Ok().json(PatrolRecord { state }))
+}
+
+/// Who wrote what in a patrol record, when it was written and when it arrived.
+#[utoipa::path(get, path = "/v1/patrols/{id}/history", tag = "patrols", params(("id" = String, Path, description = "The document")),
+    responses((status = 200, body = Vec<HistoryEntry>), (status = 404, description = "No such patrol")), security(("bearer" = [])))]
+pub async fn history(principal: Principal, id: web::Path<DocumentId>, app: web::Data<App>) -> Result<HttpResponse, Problem> {
+    let id = id.into_inner();
+    let entries = app
+        .run(move |conn| -> Result<_, Problem> {
+            visible(conn, &principal, id, DocumentKind::Patrol)?;
+            history_of(conn, id)
+        })
+        .await?;
+    Ok(HttpResponse::Ok().json(entries))
+}

@@ -1,0 +1,175 @@
+//! `POST /v1/sync`: the one request by which a phone hands in what it made and receives what it lacks. Answered only after
+//! everything it acknowledges is durable.
+
+use std::collections::BTreeSet;
+
+use actix_web::http::header::CONTENT_TYPE;
+use actix_web::{HttpRequest, HttpResponse, web};
+use sync_core::document::ChangeHash;
+use sync_core::error::{Refusal, RefusalCode};
+use sync_core::ids::DeviceId;
+use sync_core::limits;
+use sync_core::sync::server::scope;
+use sync_core::sync::wire::{
+    self, Bundle, BundleRefused, MEDIA_TYPE, PROTOCOL_VERSION, PushOutcome, PushResult, SyncRequest, SyncResponse, WireError,
+};
+use sync_core::sync::{bundle, token};
+
+use super::extract::Principal;
+use super::problem::Problem;
+use crate::accounts::devices::{self, Device};
+use crate::accounts::grants;
+use crate::app::App;
+use crate::db::{AnyConnection, DbError};
+use crate::merge::Context;
+use crate::{feed, merge};
+
+/// Adds this room's routes.
+pub fn routes(config: &mut web::ServiceConfig) {
+    config.service(
+        web::resource("/sync")
+            .app_data(web::PayloadConfig::new(limits::WIRE_BYTES_MAX))
+            .route(web::post().to(sync)),
+    );
+}
+
+impl From<WireError> for Problem {
+    fn from(error: WireError) -> Self {
+        match error {
+            WireError::TooLarge { .. } => Problem::too_large(error.to_string()).remedy("send fewer bundles in one request"),
+            WireError::Version { .. } => {
+                Problem::invalid("protocol_version", error.to_string()).field("v").remedy("update the app, or the server first")
+            }
+            WireError::NotCompressed | WireError::Malformed(_) => Problem::invalid("sync_malformed", error.to_string()),
+        }
+    }
+}
+
+/// Hands in bundles and receives what the phone lacks.
+#[utoipa::path(post, path = "/v1/sync", tag = "sync",
+    request_body(content = Vec<u8>, content_type = "application/vnd.fengqiao.sync", description = "SyncRequest: CBOR in one zstd frame"),
+    responses((status = 200, content_type = "application/vnd.fengqiao.sync", description = "SyncResponse: CBOR in one zstd frame", body = Vec<u8>),
+        (status = 400, description = "Not a message of this protocol"), (status = 403, description = "Not a registered phone"),
+        (status = 413, description = "Too large")),
+    security(("bearer" = [])))]
+pub async fn sync(
+    principal: Principal,
+    request: HttpRequest,
+    body: web::Bytes,
+    app: web::Data<App>,
+) -> Result<HttpResponse, Problem> {
+    let told = request.headers().get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    if told != MEDIA_TYPE {
+        return Err(Problem::new(
+            actix_web::http::StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "unsupported_media_type",
+            "the body is not a sync request by its header",
+        )
+        .remedy(format!("send `Content-Type: {MEDIA_TYPE}`")));
+    }
+    let device = principal.must_be_device()?;
+    let shared = app.clone();
+    let response = web::block(move || {
+        let request: SyncRequest = wire::decode(&body)?;
+        request.check()?;
+        if request.device != device {
+            return Err(Problem::forbidden("the request names another device than the session").field("d"));
+        }
+        let opened: Vec<Result<Bundle, Refusal>> = request.bundles.iter().map(bundle::read).collect();
+        // With nothing to write no lock is taken.
+        let answer = if opened.is_empty() {
+            let mut conn = shared.db.get()?;
+            answer(&shared, &mut conn, &principal, device, &request, &opened)?
+        } else {
+            shared.db.transaction(|conn| answer(&shared, conn, &principal, device, &request, &opened))?
+        };
+        let mut conn = shared.db.get()?;
+        devices::seen(&mut conn, device, &request.health, shared.now_ms())?;
+        count(&shared, &answer.results);
+        Ok(wire::encode(&answer)?)
+    });
+    let bytes = response.await.map_err(|e| Problem::internal(&e))??;
+    Ok(HttpResponse::Ok().content_type(MEDIA_TYPE).body(bytes))
+}
+
+fn count(app: &App, results: &[PushResult]) {
+    let of = |kind: fn(&PushOutcome) -> bool| u64::try_from(results.iter().filter(|r| kind(&r.outcome)).count()).unwrap_or_default();
+    app.metrics.changes_accepted.inc_by(of(|o| matches!(o, PushOutcome::Accepted(_))));
+    app.metrics.changes_quarantined.inc_by(of(|o| matches!(o, PushOutcome::Quarantined(..) | PushOutcome::Unreadable(..))));
+}
+
+fn answer(
+    app: &App,
+    conn: &mut AnyConnection,
+    principal: &Principal,
+    device: DeviceId,
+    request: &SyncRequest,
+    opened: &[Result<Bundle, Refusal>],
+) -> Result<SyncResponse, Problem> {
+    let context = app.context();
+    let (now_ms, identity) = (context.now_ms, context.journal);
+    let time_keys = app.time_keys(conn)?;
+    let mut results = Vec::new();
+    let mut refused = Vec::new();
+    let mut sent: BTreeSet<ChangeHash> = BTreeSet::new();
+    for (index, (signed, opened)) in request.bundles.iter().zip(opened).enumerate() {
+        let taken = match opened {
+            Ok(bundle) => take(conn, &context, signed, bundle, &time_keys.public())?,
+            Err(refusal) => Err(refusal.clone()),
+        };
+        match taken {
+            Ok(taken) => {
+                sent.extend(taken.iter().filter(|r| matches!(r.outcome, PushOutcome::Accepted(_) | PushOutcome::Duplicate)).map(|r| r.hash));
+                results.extend(taken);
+            }
+            Err(refusal) => {
+                tracing::warn!(%device, code = refusal.code.as_str(), detail = refusal.detail, "bundle refused");
+                refused.push(BundleRefused { index: u32::try_from(index).unwrap_or(u32::MAX), code: refusal.code, detail: refusal.detail });
+            }
+        }
+    }
+    // Cursors of another journal mean nothing here.
+    let cursors = if request.journal == Some(identity) { request.cursors.as_slice() } else { &[] };
+    let feed = feed::collect(conn, &principal.subject, cursors, &request.doubts, &sent)?;
+    let key = time_keys.current().ok_or_else(|| Problem::internal(&"there is no key for time tokens"))?;
+    let known_scope = principal.subject.communities().iter().all(|c| {
+        request.cursors.iter().any(|k| k.community == *c && k.scope == scope(&principal.subject, c))
+    });
+    Ok(SyncResponse {
+        version: PROTOCOL_VERSION,
+        journal: identity,
+        now_ms,
+        token: wire::Bytes::from(token::issue(key, device, now_ms)?),
+        results,
+        refused,
+        deliveries: feed.deliveries,
+        wanted: feed.wanted,
+        purge: Vec::new(),
+        cursors: feed.cursors,
+        grants: (!known_scope).then(|| principal.subject.grants.clone()),
+        more: feed.more,
+    })
+}
+
+/// Opens one bundle: its device must be known and have signed it; its author must exist.
+fn take(
+    conn: &mut AnyConnection,
+    context: &Context<'_>,
+    signed: &wire::SignedBundle,
+    opened: &Bundle,
+    time_keys: &[[u8; 32]],
+) -> Result<Result<Vec<PushResult>, Refusal>, DbError> {
+    let strange = || Refusal::new(RefusalCode::BadSignature, "its device is not registered here");
+    let device: Option<Device> = devices::find(conn, opened.device)?;
+    let Some((device, key)) = device.and_then(|d| d.key().map(|k| (d, k))) else { return Ok(Err(strange())) };
+    if let Err(refusal) = bundle::check(signed, &key) {
+        return Ok(Err(refusal));
+    }
+    if crate::accounts::users::by_id(conn, opened.user)?.is_none() {
+        return Ok(Err(Refusal::new(RefusalCode::ForgedAuthor, "its author has no account here")));
+    }
+    let subject = grants::ever(conn, opened.user)?;
+    let tokens: Vec<i64> =
+        opened.tokens.iter().take(1_000).filter_map(|t| token::genuine(t, opened.device, time_keys)).collect();
+    merge::bundle(conn, context, opened, &subject, &device, &tokens).map(Ok)
+}

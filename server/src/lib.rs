@@ -1,0 +1,21 @@
+//! The hall's server: accounts, the sync endpoint, the journal and its projections, the scheduler. It does not know the phone; only
+//! the program's `demo` command does.
+
+pub mod accounts;
+pub mod app;
+pub mod areas;
+pub mod backup;
+pub mod clock;
+pub mod config;
+pub mod db;
+pub mod escalation;
+pub mod feed;
+pub mod http;
+pub mod journal;
+pub mod logging;
+pub mod merge;
+pub mod metrics;
+pub mod projection;
+pub mod queries;
+pub mod rebuild;
+pub mod run;

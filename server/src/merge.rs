@@ -1,0 +1,356 @@
+//! The one door: a phone's bundle, a desk's edit and the scheduler's events all enter documents here, in one transaction that
+//! appends to the journal and writes the projections. What comes out of it is durable once the caller's transaction is.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use diesel::prelude::*;
+use sync_core::authority::Subject;
+use sync_core::document::{ChangeHash, Document, Touch};
+use sync_core::edit::{self, Draft, Edit, Pen};
+use sync_core::error::{EditError, RefusalCode};
+use sync_core::ids::{ActorId, AreaCode, DocumentId, Entropy, EventId, JournalId, UserId};
+use sync_core::sync::server::{self, Bench, Quarantined, Verdict};
+use sync_core::sync::wire::{Bundle, BundleEntry, PushOutcome, PushResult};
+use sync_core::time::{Hlc, TimeClaim, Witness};
+
+use crate::accounts::{devices::Device, users};
+use crate::db::tables::{actors, quarantine};
+use crate::db::{AnyConnection, DbError};
+use crate::journal::{self, Append};
+use crate::projection::{self, Arrival, Law};
+
+/// What a merge needs to know beside what is merged.
+pub struct Context<'a> {
+    /// The rules and calendar.
+    pub law: &'a Law,
+    /// The identity of the journal.
+    pub journal: JournalId,
+    /// The server's clock, ms UTC.
+    pub now_ms: i64,
+    /// Randomness.
+    pub entropy: &'a dyn Entropy,
+}
+
+/// Why a desk's edit was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum MergeError {
+    /// There is no such document, or this person may not see it.
+    #[error("there is no such document")]
+    NotFound,
+    /// The edit itself is at fault.
+    #[error(transparent)]
+    Edit(#[from] EditError),
+    /// The database failed.
+    #[error(transparent)]
+    Db(#[from] DbError),
+}
+
+impl From<diesel::result::Error> for MergeError {
+    fn from(e: diesel::result::Error) -> Self {
+        Self::Db(DbError::Query(e))
+    }
+}
+
+/// Merges a verified bundle. `subject` holds every role that its author ever had.
+pub fn bundle(
+    conn: &mut AnyConnection,
+    context: &Context<'_>,
+    bundle: &Bundle,
+    subject: &Subject,
+    device: &Device,
+    tokens: &[i64],
+) -> Result<Vec<PushResult>, DbError> {
+    let codes: Vec<AreaCode> = bundle.entries.iter().map(|e| e.community.clone()).collect();
+    let known: BTreeSet<AreaCode> = journal::lock(conn, &codes)?.into_iter().collect();
+    let own_actors = claim_actors(conn, bundle, context.now_ms)?;
+    let mut results = Vec::new();
+    for entry in &bundle.entries {
+        results.extend(document_entry(conn, context, bundle, entry, subject, device, tokens, &own_actors, &known)?);
+    }
+    Ok(results)
+}
+
+/// Registers the actors that a bundle names; gives those that belong to its device and author.
+fn claim_actors(conn: &mut AnyConnection, bundle: &Bundle, now_ms: i64) -> Result<BTreeSet<ActorId>, DbError> {
+    let mut own = BTreeSet::new();
+    for actor in bundle.actors.iter().take(1_000) {
+        let owner: Option<(String, String)> =
+            actors::table.find(actor.0.to_vec()).select((actors::device, actors::author)).first(conn).optional()?;
+        match owner {
+            Some((device, author)) if device == bundle.device.to_string() && author == bundle.user.to_string() => {
+                own.insert(*actor);
+            }
+            Some(_) => {}
+            None => {
+                diesel::insert_into(actors::table)
+                    .values((
+                        actors::actor.eq(actor.0.to_vec()),
+                        actors::device.eq(bundle.device.to_string()),
+                        actors::author.eq(bundle.user.to_string()),
+                        actors::first_ms.eq(now_ms),
+                    ))
+                    .execute(conn)?;
+                own.insert(*actor);
+            }
+        }
+    }
+    Ok(own)
+}
+
+#[expect(clippy::too_many_arguments, reason = "each is a different thing that the judgement rests on")]
+fn document_entry(
+    conn: &mut AnyConnection,
+    context: &Context<'_>,
+    bundle: &Bundle,
+    entry: &BundleEntry,
+    subject: &Subject,
+    device: &Device,
+    tokens: &[i64],
+    own_actors: &BTreeSet<ActorId>,
+    known: &BTreeSet<AreaCode>,
+) -> Result<Vec<PushResult>, DbError> {
+    let standing = quarantined(conn, entry.document)?;
+    let mut document = journal::load(conn, entry.document)?;
+    // Nobody has rights in a community that this server does not know; whatever is sent for one is kept aside.
+    let nobody = Subject { user: subject.user, grants: Vec::new() };
+    let bench = Bench {
+        subject: if known.contains(&entry.community) { subject } else { &nobody },
+        actors: own_actors,
+        revoked_ms: device.revoked_ms,
+        tokens,
+        quarantined: &standing,
+        now_ms: context.now_ms,
+    };
+    let before = document.clone();
+    let mut verdict = server::judge(&mut document, entry, &bench);
+    for kept in &verdict.quarantined {
+        put_aside(conn, bundle, entry, kept, before.as_ref(), context)?;
+    }
+    if let Some(document) = &mut document
+        && !verdict.accepted.is_empty()
+    {
+        accept(conn, context, bundle, document, &mut verdict, tokens)?;
+    }
+    Ok(verdict.results)
+}
+
+fn accept(
+    conn: &mut AnyConnection,
+    context: &Context<'_>,
+    bundle: &Bundle,
+    document: &mut Document,
+    verdict: &mut Verdict,
+    tokens: &[i64],
+) -> Result<(), DbError> {
+    let mut appends: Vec<Append> = Vec::with_capacity(verdict.accepted.len() + 1);
+    let mut witnesses: Vec<(EventId, Witness)> = Vec::new();
+    let mut named: BTreeSet<UserId> = [bundle.user].into();
+    for accepted in &verdict.accepted {
+        witnesses.extend(server::witnesses(accepted, tokens));
+        named.extend(accepted.inspected.touches.iter().filter_map(|t| match t {
+            Touch::Event { event, .. } => event.text("to").and_then(|to| to.parse::<UserId>().ok()),
+            _ => None,
+        }));
+        appends.push(Append {
+            change: accepted.inspected.raw.clone(),
+            author: bundle.user,
+            device: Some(bundle.device),
+            written_ms: accepted.at.hlc.wall_ms,
+            witness: accepted.witness,
+        });
+    }
+    let used: BTreeSet<ActorId> = verdict.accepted.iter().map(|a| a.inspected.raw.actor).collect();
+    let actors: Vec<_> = used.into_iter().map(|a| (a, bundle.user)).collect();
+    let vouched = vouch(conn, context, document, &witnesses, &actors, &named)?;
+    appends.extend(vouched);
+    let positions = commit(conn, context, document, &appends)?;
+    let mut positions = positions.into_iter();
+    for result in &mut verdict.results {
+        if let PushOutcome::Accepted(position) = &mut result.outcome {
+            *position = positions.next().unwrap_or_default();
+        }
+    }
+    Ok(())
+}
+
+/// The server's own change about what it has just accepted.
+fn vouch(
+    conn: &mut AnyConnection,
+    context: &Context<'_>,
+    document: &mut Document,
+    witnesses: &[(EventId, Witness)],
+    actors: &[(ActorId, UserId)],
+    named: &BTreeSet<UserId>,
+) -> Result<Option<Append>, DbError> {
+    let mut people = Vec::new();
+    for user in named {
+        if let Some(user_row) = users::by_id(conn, *user)? {
+            people.push((*user, user_row.name));
+        }
+    }
+    let actor = server::desk_actor(context.journal, UserId::SYSTEM);
+    let change = server::vouch(document, actor, context.now_ms, witnesses, actors, &people)
+        .map_err(|e| DbError::Row(format!("document {}: {e}", document.meta().id)))?;
+    Ok(change.map(|change| Append {
+        change,
+        author: UserId::SYSTEM,
+        device: None,
+        written_ms: context.now_ms,
+        witness: Witness::server(context.now_ms),
+    }))
+}
+
+/// Appends, stores and projects: the end of every way through the door.
+fn commit(
+    conn: &mut AnyConnection,
+    context: &Context<'_>,
+    document: &Document,
+    appends: &[Append],
+) -> Result<Vec<i64>, DbError> {
+    let meta = document.meta();
+    let positions = journal::append(conn, &meta.community, meta.id, appends)?;
+    let position = positions.last().copied().unwrap_or_default();
+    journal::store(conn, document, position)?;
+    let first_ms = first_arrival(conn, meta.id)?.unwrap_or(context.now_ms);
+    let arrival = Arrival { first_ms, last_ms: context.now_ms, position };
+    projection::write(conn, &projection::compute(document, arrival, context.law)?)?;
+    Ok(positions)
+}
+
+fn first_arrival(conn: &mut AnyConnection, document: DocumentId) -> Result<Option<i64>, DbError> {
+    use crate::db::tables::journal as j;
+    let first = j::table.filter(j::document.eq(document.to_string())).order(j::position);
+    Ok(first.select(j::received_ms).first(conn).optional()?)
+}
+
+fn quarantined(
+    conn: &mut AnyConnection,
+    document: DocumentId,
+) -> Result<BTreeMap<ChangeHash, (RefusalCode, String)>, DbError> {
+    let rows: Vec<(Vec<u8>, String, String)> = quarantine::table
+        .filter(quarantine::document.eq(document.to_string()))
+        .filter(quarantine::state.eq("waiting"))
+        .select((quarantine::hash, quarantine::code, quarantine::detail))
+        .load(conn)?;
+    let read = |(hash, code, detail): (Vec<u8>, String, String)| {
+        let hash = <[u8; 32]>::try_from(hash).ok().map(ChangeHash)?;
+        let code = serde_json::from_value(serde_json::Value::String(code)).ok()?;
+        Some((hash, (code, detail)))
+    };
+    Ok(rows.into_iter().filter_map(read).collect())
+}
+
+fn put_aside(
+    conn: &mut AnyConnection,
+    bundle: &Bundle,
+    entry: &BundleEntry,
+    kept: &Quarantined,
+    document: Option<&Document>,
+    context: &Context<'_>,
+) -> Result<(), DbError> {
+    let there: i64 = quarantine::table
+        .filter(quarantine::document.eq(entry.document.to_string()))
+        .filter(quarantine::hash.eq(kept.hash.0.to_vec()))
+        .count()
+        .get_result(conn)?;
+    if there > 0 {
+        return Ok(());
+    }
+    let preview = server::preview(entry.kind, &kept.bytes, document);
+    diesel::insert_into(quarantine::table)
+        .values((
+            quarantine::id.eq(DocumentId::from_parts(context.now_ms, context.entropy.ten()).to_string()),
+            quarantine::document.eq(entry.document.to_string()),
+            quarantine::hash.eq(kept.hash.0.to_vec()),
+            quarantine::kind.eq(entry.kind.as_str()),
+            quarantine::community.eq(entry.community.as_str()),
+            quarantine::author.eq(bundle.user.to_string()),
+            quarantine::device.eq(bundle.device.to_string()),
+            quarantine::code.eq(kept.refusal.code.as_str()),
+            quarantine::detail.eq(&kept.refusal.detail),
+            quarantine::preview.eq(preview.join("\n")),
+            quarantine::written_ms.eq(kept.at.hlc.wall_ms),
+            quarantine::received_ms.eq(context.now_ms),
+            quarantine::bytes.eq(&kept.bytes),
+            quarantine::state.eq("waiting"),
+        ))
+        .execute(conn)?;
+    Ok(())
+}
+
+fn pen<'a>(context: &'a Context<'_>, subject: Option<&'a Subject>) -> Pen<'a> {
+    Pen {
+        subject,
+        device: None,
+        actor: server::desk_actor(context.journal, subject.map_or(UserId::SYSTEM, |s| s.user)),
+        at: TimeClaim { hlc: Hlc { wall_ms: context.now_ms, count: 0 }, anchor: None },
+        entropy: context.entropy,
+    }
+}
+
+fn by_desk(
+    conn: &mut AnyConnection,
+    context: &Context<'_>,
+    document: &mut Document,
+    change: sync_core::document::RawChange,
+    user: UserId,
+    edits: &[Edit],
+) -> Result<(), DbError> {
+    let actor = change.actor;
+    let known = document.witnesses();
+    let fresh = document.events().into_keys().filter(|id| !known.contains_key(id));
+    let witnesses: Vec<_> = fresh.map(|id| (id, Witness::server(context.now_ms))).collect();
+    let mut named: BTreeSet<UserId> = [user].into();
+    named.extend(edits.iter().filter_map(|e| match e {
+        Edit::AddEvent { body, .. } => body.get("to").and_then(|v| v.as_str()).and_then(|s| s.parse::<UserId>().ok()),
+        _ => None,
+    }));
+    let mut appends = vec![Append {
+        change,
+        author: user,
+        device: None,
+        written_ms: context.now_ms,
+        witness: Witness::server(context.now_ms),
+    }];
+    appends.extend(vouch(conn, context, document, &witnesses, &[(actor, user)], &named)?);
+    commit(conn, context, document, &appends)?;
+    Ok(())
+}
+
+/// Makes a document at a desk.
+pub fn create(conn: &mut AnyConnection, context: &Context<'_>, draft: &Draft, subject: &Subject) -> Result<DocumentId, MergeError> {
+    if journal::lock(conn, std::slice::from_ref(&draft.community))?.is_empty() {
+        return Err(MergeError::Edit(EditError::InvalidValue {
+            field: "community".into(),
+            problem: format!("`{}` is no community", draft.community),
+            remedy: "use the code of a community of the import file".into(),
+        }));
+    }
+    let (mut document, change) = edit::create(draft, &pen(context, Some(subject)))?;
+    let id = document.meta().id;
+    by_desk(conn, context, &mut document, change, subject.user, &draft.edits)?;
+    Ok(id)
+}
+
+/// Edits a document at a desk (`subject`), or for the server itself (`None`). Gives the ids of what was made.
+pub fn edits(
+    conn: &mut AnyConnection,
+    context: &Context<'_>,
+    document: DocumentId,
+    edits: &[Edit],
+    subject: Option<&Subject>,
+) -> Result<Vec<String>, MergeError> {
+    let row = journal::document_row(conn, document)?.ok_or(MergeError::NotFound)?;
+    let place = row.place()?;
+    if subject.is_some_and(|s| !s.may_read(&place)) {
+        return Err(MergeError::NotFound);
+    }
+    journal::lock(conn, std::slice::from_ref(&place.community))?;
+    let mut document = journal::load(conn, document)?.ok_or(MergeError::NotFound)?;
+    let pen = pen(context, subject);
+    let edited = edit::apply(&mut document, edits, &pen)?;
+    if let Some(change) = edited.change {
+        by_desk(conn, context, &mut document, change, subject.map_or(UserId::SYSTEM, |s| s.user), edits)?;
+    }
+    Ok(edited.made)
+}

@@ -1,0 +1,369 @@
+//! Projections: the rows that lists, queues and pages read, computed from a document alone. Written in the transaction that
+//! appends to the journal; `rebuild` recomputes them and must come to the same bytes.
+
+use diesel::prelude::*;
+use diesel::sql_types::{Array, BigInt, Text};
+use sha2::{Digest, Sha256};
+use sync_core::authority::Place;
+use sync_core::calendar::Calendar;
+use sync_core::case::CaseState;
+use sync_core::document::Document;
+use sync_core::event::EventKind;
+use sync_core::fold::{fold_case, fold_patrol};
+use sync_core::patrol::PatrolState;
+use sync_core::rules::{Outcome, RuleSet, next_action_ms, obligations as due_in};
+use sync_core::search;
+use sync_core::shape::DocumentKind;
+
+use crate::db::tables::{cases, notifications, obligations, patrols};
+use crate::db::{AnyConnection, DbError};
+
+/// What rules and calendar a deployment uses.
+#[derive(Clone)]
+pub struct Law {
+    /// The rule set.
+    pub rules: RuleSet,
+    /// The calendar.
+    pub calendar: Calendar,
+}
+
+impl Law {
+    /// The shipped defaults.
+    pub fn shipped() -> Self {
+        Self { rules: RuleSet::shipped().clone(), calendar: Calendar::shipped().clone() }
+    }
+}
+
+/// The row of a case.
+#[derive(Debug, Clone, PartialEq, Queryable, Insertable)]
+#[diesel(table_name = cases)]
+#[expect(missing_docs, reason = "the migration documents the columns")]
+pub struct CaseRow {
+    pub document: String,
+    pub search_id: i64,
+    pub community: String,
+    pub grid: Option<String>,
+    pub building: Option<String>,
+    pub title: String,
+    pub category: Option<String>,
+    pub severity: Option<String>,
+    pub status: String,
+    pub level: String,
+    pub is_open: bool,
+    pub assignee: Option<String>,
+    pub created_by: String,
+    pub created_ms: i64,
+    pub received_ms: i64,
+    pub updated_ms: i64,
+    pub people_involved: Option<i64>,
+    pub amount_claimed: Option<i64>,
+    pub amount_agreed: Option<i64>,
+    pub conflicts: i32,
+    pub passages: i32,
+    pub closed_without_knowing: i32,
+    pub evidence_pending: i32,
+    pub needs_review: bool,
+    pub major_alert: bool,
+    pub arrived_late: bool,
+    pub due_ms: Option<i64>,
+    pub next_action_ms: Option<i64>,
+    pub position: i64,
+    pub search_text: String,
+    pub state: String,
+}
+
+/// The row of a patrol.
+#[derive(Debug, Clone, PartialEq, Queryable, Insertable)]
+#[diesel(table_name = patrols)]
+#[expect(missing_docs, reason = "the migration documents the columns")]
+pub struct PatrolRow {
+    pub document: String,
+    pub community: String,
+    pub grid: Option<String>,
+    pub building: Option<String>,
+    pub status: String,
+    pub created_by: String,
+    pub created_ms: i64,
+    pub received_ms: i64,
+    pub updated_ms: i64,
+    pub hazards: i32,
+    pub hazards_open: i32,
+    pub problems: i32,
+    pub leaflets: i64,
+    pub needs_review: bool,
+    pub position: i64,
+    pub state: String,
+}
+
+/// The row of an obligation.
+#[derive(Debug, Clone, PartialEq, Queryable, Insertable)]
+#[diesel(table_name = obligations)]
+#[expect(missing_docs, reason = "the migration documents the columns")]
+pub struct ObligationRow {
+    pub document: String,
+    pub rule: String,
+    pub trigger_event: String,
+    pub community: String,
+    pub level: String,
+    pub started_ms: i64,
+    pub due_ms: i64,
+    pub provisional: bool,
+    pub outcome: String,
+    pub outcome_event: Option<String>,
+}
+
+/// The row of a notification.
+#[derive(Debug, Clone, PartialEq, Queryable, Insertable)]
+#[diesel(table_name = notifications)]
+#[expect(missing_docs, reason = "the migration documents the columns")]
+pub struct NotificationRow {
+    pub document: String,
+    pub event: String,
+    pub kind: String,
+    pub community: String,
+    pub level: String,
+    pub roles: String,
+    pub raised_ms: i64,
+    pub withdrawn_by: Option<String>,
+    pub withdrawn_written_ms: Option<i64>,
+    pub withdrawn_received_ms: Option<i64>,
+}
+
+/// All rows of one document.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Rows {
+    /// Of a case file.
+    Case(Box<CaseRow>, Vec<ObligationRow>, Vec<NotificationRow>),
+    /// Of a patrol record.
+    Patrol(Box<PatrolRow>),
+}
+
+/// When the first and the last change of a document arrived, and its last position.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Arrival {
+    /// ms UTC.
+    pub first_ms: i64,
+    /// ms UTC.
+    pub last_ms: i64,
+    /// In the journal.
+    pub position: i64,
+}
+
+fn count(n: usize) -> i32 {
+    i32::try_from(n).unwrap_or(i32::MAX)
+}
+
+fn json<T: serde::Serialize>(value: &T) -> Result<String, DbError> {
+    serde_json::to_string(value).map_err(|e| DbError::Row(e.to_string()))
+}
+
+/// A number for the search index, from the document's id alone.
+pub fn search_id(document: &str) -> i64 {
+    let hash: [u8; 32] = Sha256::digest(document.as_bytes()).into();
+    // Positive 63 bits: row ids of SQLite's index are signed.
+    hash.iter().take(8).fold(0i64, |n, b| (n << 8 | i64::from(*b)) & i64::MAX)
+}
+
+/// Computes the rows of a document.
+pub fn compute(document: &Document, arrival: Arrival, law: &Law) -> Result<Rows, DbError> {
+    match document.meta().kind {
+        DocumentKind::Case => case_rows(document, &fold_case(document), arrival, law),
+        DocumentKind::Patrol => patrol_rows(document, &fold_patrol(document), arrival),
+    }
+}
+
+fn title(state: &CaseState) -> String {
+    if let Some(title) = state.text("title") {
+        return title.to_owned();
+    }
+    let first = state.narrative.split(['。', '\n']).next().unwrap_or_default();
+    let head: String = first.chars().take(30).collect();
+    if !head.is_empty() { head } else { state.text("place.detail").unwrap_or_default().to_owned() }
+}
+
+fn search_text(state: &CaseState) -> String {
+    let mut parts = vec![title(state), state.narrative.clone()];
+    parts.extend(state.fields.values().filter_map(|v| v.as_str().map(str::to_owned)));
+    parts.extend(state.file_number.clone());
+    for party in state.parties.values() {
+        parts.extend(["name", "organisation"].iter().filter_map(|f| party.fields.get(*f)?.as_str().map(str::to_owned)));
+    }
+    parts.extend(state.statements.values().filter_map(|s| s.text.clone()));
+    for event in &state.timeline {
+        parts.extend(event.body.values().filter_map(|v| v.as_str().map(str::to_owned)));
+    }
+    if let Some(entry) = state.text("category").and_then(|c| sync_core::reference::codes().entry("category", c)) {
+        parts.push(entry.zh.clone());
+    }
+    search::normalise(&parts.join("\n"))
+}
+
+fn case_rows(document: &Document, state: &CaseState, arrival: Arrival, law: &Law) -> Result<Rows, DbError> {
+    let place = Place::of(document);
+    let id = state.id.to_string();
+    let due = due_in(state, &law.rules, &law.calendar, i64::MIN);
+    let pending = due.iter().filter(|o| o.outcome == Outcome::Pending);
+    let row = CaseRow {
+        search_id: search_id(&id),
+        community: state.community.to_string(),
+        grid: place.grid.map(String::from),
+        building: place.building.map(String::from),
+        title: title(state),
+        category: state.text("category").map(str::to_owned),
+        severity: state.text("severity").map(str::to_owned),
+        status: state.status.as_str().to_owned(),
+        level: state.level.as_str().to_owned(),
+        is_open: state.status.is_open(),
+        assignee: state.assignee.map(|a| a.to_string()),
+        created_by: state.created_by.to_string(),
+        created_ms: state.created_ms,
+        received_ms: arrival.first_ms,
+        updated_ms: arrival.last_ms,
+        people_involved: state.number("people_involved"),
+        amount_claimed: state.number("amount_claimed"),
+        amount_agreed: state.amount_agreed,
+        conflicts: count(state.conflicts.len()),
+        passages: count(state.passages.len()),
+        closed_without_knowing: count(state.closed_without_knowing.len()),
+        evidence_pending: count(state.evidence_pending.len()),
+        needs_review: state.needs_review(),
+        major_alert: law.rules.is_major(state),
+        arrived_late: due.iter().any(|o| o.arrived_late),
+        due_ms: pending.map(|o| o.due_ms).min(),
+        next_action_ms: next_action_ms(state, &law.rules, &law.calendar),
+        position: arrival.position,
+        search_text: search_text(state),
+        state: json(state)?,
+        document: id.clone(),
+    };
+    let obligations = due.iter().map(|o| ObligationRow {
+        document: id.clone(),
+        rule: o.rule.clone(),
+        trigger_event: o.trigger.to_string(),
+        community: row.community.clone(),
+        level: row.level.clone(),
+        started_ms: o.started_ms,
+        due_ms: o.due_ms,
+        provisional: o.provisional,
+        outcome: o.outcome.as_str().to_owned(),
+        outcome_event: o.outcome.event().map(|e| e.to_string()),
+    });
+    let obligations = obligations.collect();
+    let told = |e: &&sync_core::event::TimelineEntry| {
+        e.moot.is_none() && matches!(e.kind, EventKind::Escalation | EventKind::Reminder | EventKind::FlashReport)
+    };
+    let notifications = state.timeline.iter().filter(told).map(|e| {
+        let by = e.withdrawn.as_ref().and_then(|w| state.entry(w.by));
+        NotificationRow {
+            document: id.clone(),
+            event: e.id.to_string(),
+            kind: e.kind.to_string(),
+            community: row.community.clone(),
+            level: e.text("to").unwrap_or(&row.level).to_owned(),
+            roles: e.body.get("notify").map_or_else(String::new, ToString::to_string),
+            raised_ms: e.latest_ms(),
+            withdrawn_by: by.map(|b| b.id.to_string()),
+            withdrawn_written_ms: by.map(|b| b.at.hlc.wall_ms),
+            withdrawn_received_ms: by.and_then(|b| b.witness).map(|w| w.received_ms),
+        }
+    });
+    let notifications = notifications.collect();
+    Ok(Rows::Case(Box::new(row), obligations, notifications))
+}
+
+fn patrol_rows(document: &Document, state: &PatrolState, arrival: Arrival) -> Result<Rows, DbError> {
+    let place = Place::of(document);
+    Ok(Rows::Patrol(Box::new(PatrolRow {
+        document: state.id.to_string(),
+        community: state.community.to_string(),
+        grid: place.grid.map(String::from),
+        building: place.building.map(String::from),
+        status: state.status.as_str().to_owned(),
+        created_by: state.created_by.to_string(),
+        created_ms: state.created_ms,
+        received_ms: arrival.first_ms,
+        updated_ms: arrival.last_ms,
+        hazards: count(state.hazards.len()),
+        hazards_open: count(state.hazards.len().saturating_sub(state.hazards_rectified.len())),
+        problems: count(state.problems.len()),
+        leaflets: state.leaflets,
+        needs_review: !(state.conflicts.is_empty() && state.passages.is_empty()),
+        position: arrival.position,
+        state: json(state)?,
+    })))
+}
+
+/// Replaces the rows of a document.
+pub fn write(conn: &mut AnyConnection, rows: &Rows) -> Result<(), DbError> {
+    match rows {
+        Rows::Patrol(row) => {
+            diesel::delete(patrols::table.find(&row.document)).execute(conn)?;
+            diesel::insert_into(patrols::table).values(row.as_ref()).execute(conn)?;
+        }
+        Rows::Case(row, due, told) => {
+            diesel::delete(cases::table.find(&row.document)).execute(conn)?;
+            diesel::insert_into(cases::table).values(row.as_ref()).execute(conn)?;
+            index(conn, row)?;
+            diesel::delete(obligations::table.filter(obligations::document.eq(&row.document))).execute(conn)?;
+            for o in due {
+                diesel::insert_into(obligations::table).values(o).execute(conn)?;
+            }
+            diesel::delete(notifications::table.filter(notifications::document.eq(&row.document))).execute(conn)?;
+            for n in told {
+                diesel::insert_into(notifications::table).values(n).execute(conn)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The search index differs: SQLite has a full-text table, PostgreSQL an array with a GIN index.
+fn index(conn: &mut AnyConnection, row: &CaseRow) -> Result<(), DbError> {
+    let grams = search::bigrams(&row.search_text);
+    match conn {
+        AnyConnection::Sqlite(c) => {
+            diesel::sql_query("DELETE FROM case_search WHERE rowid = ?").bind::<BigInt, _>(row.search_id).execute(c)?;
+            diesel::sql_query("INSERT INTO case_search (rowid, grams) VALUES (?, ?)")
+                .bind::<BigInt, _>(row.search_id)
+                .bind::<Text, _>(grams.join(" "))
+                .execute(c)?;
+        }
+        AnyConnection::Postgres(c) => {
+            diesel::sql_query(
+                "INSERT INTO case_search (search_id, grams) VALUES ($1, $2) \
+                 ON CONFLICT (search_id) DO UPDATE SET grams = EXCLUDED.grams",
+            )
+            .bind::<BigInt, _>(row.search_id)
+            .bind::<Array<Text>, _>(grams)
+            .execute(c)?;
+        }
+    }
+    Ok(())
+}
+
+/// The search ids of cases that may contain normalised text; `None` when it is too short for the index.
+pub fn candidates(conn: &mut AnyConnection, normalised: &str, limit: i64) -> Result<Option<Vec<i64>>, DbError> {
+    #[derive(QueryableByName)]
+    struct Found {
+        #[diesel(sql_type = BigInt)]
+        search_id: i64,
+    }
+    let grams = search::bigrams(normalised);
+    if grams.is_empty() {
+        return Ok(None);
+    }
+    let found = match conn {
+        AnyConnection::Sqlite(c) => {
+            let query = grams.iter().map(|g| format!("\"{g}\"")).collect::<Vec<_>>().join(" AND ");
+            diesel::sql_query("SELECT rowid AS search_id FROM case_search WHERE case_search MATCH ? LIMIT ?")
+                .bind::<Text, _>(query)
+                .bind::<BigInt, _>(limit)
+                .load::<Found>(c)?
+        }
+        AnyConnection::Postgres(c) => diesel::sql_query("SELECT search_id FROM case_search WHERE grams @> $1 LIMIT $2")
+            .bind::<Array<Text>, _>(grams)
+            .bind::<BigInt, _>(limit)
+            .load::<Found>(c)?,
+    };
+    Ok(Some(found.into_iter().map(|f| f.search_id).collect()))
+}

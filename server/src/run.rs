@@ -1,0 +1,153 @@
+//! A server in this process: it listens when `serve` returns, and finishes the requests in flight when it is stopped.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use actix_web::{HttpServer, web};
+use sync_core::time::Clock;
+use tokio::sync::{oneshot, watch};
+
+use crate::app::{App, AppError};
+use crate::config::Config;
+use crate::{escalation, http};
+
+/// Why a server does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The application could not begin.
+    #[error(transparent)]
+    App(#[from] AppError),
+    /// It cannot listen there.
+    #[error("cannot listen on {listen}; choose a free address with --listen")]
+    Listen {
+        /// Where it should.
+        listen: String,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// It failed while it ran.
+    #[error("the server failed")]
+    Failed(#[source] std::io::Error),
+}
+
+/// A server that runs. Dropping it stops it too, but `stop` tells whether all went well.
+pub struct RunningServer {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// What it works with.
+    pub app: Arc<App>,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<std::io::Result<()>>>,
+}
+
+impl RunningServer {
+    /// `http://` and the address.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Stops it: no new connections, requests in flight are finished, the scheduler ends.
+    pub fn stop(mut self) -> Result<(), ServeError> {
+        self.end()
+    }
+
+    /// Runs until the process is told to end (SIGTERM or SIGINT), then stops it.
+    pub fn until_signal(self) -> Result<(), ServeError> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(ServeError::Failed)?;
+        runtime.block_on(signal()).map_err(ServeError::Failed)?;
+        tracing::info!("stopping: finishing the requests in flight");
+        self.stop()
+    }
+
+    fn end(&mut self) -> Result<(), ServeError> {
+        if let Some(stop) = self.stop.take() {
+            // The receiver is gone only when the server has ended by itself.
+            let _ = stop.send(());
+        }
+        match self.thread.take().map(JoinHandle::join) {
+            None | Some(Ok(Ok(()))) => Ok(()),
+            Some(Ok(Err(error))) => Err(ServeError::Failed(error)),
+            Some(Err(_)) => Err(ServeError::Failed(std::io::Error::other("the server's thread panicked"))),
+        }
+    }
+}
+
+impl Drop for RunningServer {
+    fn drop(&mut self) {
+        if let Err(error) = self.end() {
+            tracing::error!(%error, "the server did not stop well");
+        }
+    }
+}
+
+#[cfg(unix)]
+async fn signal() -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
+
+#[cfg(not(unix))]
+async fn signal() -> std::io::Result<()> {
+    tokio::signal::ctrl_c().await
+}
+
+/// Starts a server. It listens when this returns; port 0 takes a free one.
+pub fn serve(config: Config, clock: Arc<dyn Clock>) -> Result<RunningServer, ServeError> {
+    serve_app(Arc::new(App::open(config, clock, false)?))
+}
+
+/// Starts a server on an application that is open.
+pub fn serve_app(app: Arc<App>) -> Result<RunningServer, ServeError> {
+    let listen = app.config.listen.clone();
+    let refused = |source| ServeError::Listen { listen: listen.clone(), source };
+    let listener = std::net::TcpListener::bind(&listen).map_err(refused)?;
+    let address = listener.local_addr().map_err(refused)?;
+    let (stop, stopped) = oneshot::channel();
+    let (ready, readied) = std::sync::mpsc::channel();
+    let inner = Arc::clone(&app);
+    let thread = std::thread::Builder::new()
+        .name("server".into())
+        .spawn(move || actix_web::rt::System::new().block_on(work(inner, listener, stopped, ready)))
+        .map_err(ServeError::Failed)?;
+    let mut running = RunningServer { address, app, stop: Some(stop), thread: Some(thread) };
+    // The sender is dropped without a word when the server could not begin.
+    if readied.recv().is_err() {
+        running.end()?;
+    }
+    Ok(running)
+}
+
+async fn work(
+    app: Arc<App>,
+    listener: std::net::TcpListener,
+    stopped: oneshot::Receiver<()>,
+    ready: std::sync::mpsc::Sender<()>,
+) -> std::io::Result<()> {
+    let data = web::Data::from(Arc::clone(&app));
+    let server = HttpServer::new(move || http::application(data.clone()))
+        .workers(app.config.workers.max(1))
+        .shutdown_timeout(app.config.shutdown_seconds)
+        .disable_signals()
+        .listen(listener)?
+        .run();
+    let handle = server.handle();
+    let (halt, halted) = watch::channel(false);
+    let every = Duration::from_millis(app.config.scheduler_interval_ms.max(1));
+    let scheduler = actix_web::rt::spawn(escalation::schedule(Arc::clone(&app), every, halted));
+    let serving = actix_web::rt::spawn(server);
+    let _ = ready.send(());
+    // Either word means the same: whoever held the other end wants it to stop.
+    let _ = stopped.await;
+    let _ = halt.send(true);
+    handle.stop(true).await;
+    let _ = scheduler.await;
+    serving.await.map_err(std::io::Error::other)?
+}
