@@ -1,1 +1,33 @@
-//! placeholder
+//! The phone library: what an app needs of Fengqiao, as plain objects and records for Kotlin, Swift and Python.
+//!
+//! Synchronous: the host runs what may take time off its main thread. Every function can be called from any thread; reading never
+//! waits for a sync; no callback is called while a lock is held. All rules live in `sync-core`; this crate only carries them over.
+
+mod account;
+mod cancel;
+mod changes;
+mod editing;
+mod edits;
+mod error;
+mod host;
+mod library;
+mod sync;
+#[cfg(test)]
+mod tests;
+mod transport;
+mod value;
+mod view;
+
+pub use account::{IdentityView, RoleView};
+pub use cancel::CancelToken;
+pub use changes::{ChangeListener, ChangeView};
+pub use edits::{AttachmentInput, DraftInput, EditInput, EditedView};
+pub use error::{PhoneLibError, Result};
+pub use host::{HostClock, HostTime};
+pub use library::PhoneLibrary;
+pub use sync::{SyncEndpoint, SyncListener, SyncReport, SyncSession};
+pub use transport::ConnectOptions;
+pub use value::{FieldMap, FieldValue};
+pub use view::*;
+
+uniffi::setup_scaffolding!();

@@ -1,0 +1,158 @@
+//! Syncing: carrying the core's requests to the server and its answers back, until there is nothing left to say. Whatever cuts it
+//! off, what was answered is kept, and the next sync goes on from there.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use sync_core::phone::SyncProgress;
+use sync_core::sync::wire::MEDIA_TYPE;
+use ureq::http::Method;
+
+use crate::cancel::CancelToken;
+use crate::error::{PhoneLibError, Result};
+use crate::library::PhoneLibrary;
+use crate::transport::Call;
+
+/// What the server learns as the version of this phone.
+const VERSION: &str = concat!("fengqiao-mobile/", env!("CARGO_PKG_VERSION"));
+/// The path of the sync endpoint.
+const PATH: &str = "/v1/sync";
+
+/// Is told how a sync goes on. Called on the thread that syncs, with no lock held; what it throws is ignored.
+#[uniffi::export(with_foreign)]
+pub trait SyncListener: Send + Sync {
+    /// One request was answered and its answer is stored.
+    fn on_progress(&self, progress: SyncReport) -> Result<()>;
+}
+
+/// What a sync did, so far or in all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, uniffi::Record)]
+pub struct SyncReport {
+    /// Requests made.
+    pub requests: u32,
+    /// Bytes sent, bodies only.
+    pub bytes_sent: u64,
+    /// Bytes received, bodies only.
+    pub bytes_received: u64,
+    /// Changes of this phone that the server acknowledged.
+    pub sent: u64,
+    /// Changes of others that came in.
+    pub received: u64,
+    /// Changes of this phone that the server refused; see `refused_changes`.
+    pub refused: u64,
+    /// Changes still to be sent.
+    pub unsent: u64,
+}
+
+impl SyncReport {
+    fn add(&mut self, request: &[u8], response: &[u8], progress: &SyncProgress) {
+        let bytes = |body: &[u8]| u64::try_from(body.len()).unwrap_or(u64::MAX);
+        self.requests = self.requests.saturating_add(1);
+        self.bytes_sent = self.bytes_sent.saturating_add(bytes(request));
+        self.bytes_received = self.bytes_received.saturating_add(bytes(response));
+        self.sent = self.sent.saturating_add(progress.sent);
+        self.received = self.received.saturating_add(progress.received);
+        self.refused = self.refused.saturating_add(progress.refused);
+        self.unsent = progress.pending;
+    }
+}
+
+/// Where and how a host's own transport must send the requests of a [`SyncSession`].
+#[derive(Debug, Clone, PartialEq, Eq, uniffi::Record)]
+pub struct SyncEndpoint {
+    /// Where to `POST`.
+    pub url: String,
+    /// The `Content-Type` of the request, which the answer must have too.
+    pub media_type: String,
+}
+
+/// A sync whose bytes the host carries itself. One at a time on a phone; dropping it ends it.
+#[derive(uniffi::Object)]
+pub struct SyncSession {
+    session: Mutex<sync_core::phone::SyncSession>,
+    _busy: Busy,
+}
+
+#[uniffi::export]
+impl SyncSession {
+    /// The next request; nothing when the sync is done. When a request was lost on the way, ask for it again here.
+    pub fn next_request(&self) -> Result<Option<Vec<u8>>> {
+        Ok(self.session.lock().unwrap_or_else(PoisonError::into_inner).next_request()?)
+    }
+
+    /// Stores what the server answered.
+    pub fn apply_response(&self, bytes: Vec<u8>) -> Result<()> {
+        self.session.lock().unwrap_or_else(PoisonError::into_inner).apply_response(&bytes)?;
+        Ok(())
+    }
+}
+
+/// Holds the one seat for a sync.
+pub(crate) struct Busy(Arc<AtomicBool>);
+
+impl Busy {
+    fn take(seat: &Arc<AtomicBool>) -> Result<Self> {
+        if seat.swap(true, Ordering::SeqCst) {
+            return Err(PhoneLibError::AlreadySyncing);
+        }
+        Ok(Self(Arc::clone(seat)))
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::SeqCst);
+    }
+}
+
+#[uniffi::export]
+impl PhoneLibrary {
+    /// Syncs with the server: sends what was made here, receives what is new. Blocks; run it off the main thread. Reading and
+    /// writing go on meanwhile.
+    #[uniffi::method(default(listener = None, cancel = None))]
+    pub fn sync(
+        &self,
+        listener: Option<Arc<dyn SyncListener>>,
+        cancel: Option<Arc<CancelToken>>,
+    ) -> Result<SyncReport> {
+        let _busy = Busy::take(&self.syncing)?;
+        self.server_url()?;
+        let mut session = self.phone.sync_begin(VERSION);
+        let mut report = SyncReport::default();
+        loop {
+            if let Some(cancel) = &cancel {
+                cancel.check()?;
+            }
+            let Some(request) = session.next_request()? else { return Ok(report) };
+            let call = |token| Call {
+                method: Method::POST,
+                path: PATH,
+                media_type: MEDIA_TYPE,
+                token: Some(token),
+                body: request.clone(),
+            };
+            let reply = self.send_authorized(call, cancel.as_ref())?;
+            if reply.media_type != MEDIA_TYPE {
+                let reason = format!("the answer is `{}`, not a sync response", reply.media_type);
+                return Err(PhoneLibError::protocol(reason));
+            }
+            let progress = session.apply_response(&reply.body)?;
+            report.add(&request, &reply.body, &progress);
+            if let Some(listener) = &listener {
+                drop(listener.on_progress(report));
+            }
+        }
+    }
+
+    /// Begins a sync whose bytes the host carries itself.
+    pub fn sync_session(&self) -> Result<Arc<SyncSession>> {
+        let busy = Busy::take(&self.syncing)?;
+        let session = self.phone.sync_begin(VERSION);
+        Ok(Arc::new(SyncSession { session: Mutex::new(session), _busy: busy }))
+    }
+
+    /// Where the requests of a [`SyncSession`] go.
+    pub fn sync_endpoint(&self) -> Result<SyncEndpoint> {
+        Ok(SyncEndpoint { url: format!("{}{PATH}", self.server_url()?), media_type: MEDIA_TYPE.to_owned() })
+    }
+}
