@@ -84,7 +84,13 @@ impl App {
             return Err(AppError::NotMigrated);
         }
         let entropy = SystemEntropy;
-        let journal = db.transaction(|conn| journal::identity(conn, clock.now_ms(), &entropy))?;
+        let journal = db.transaction(|conn| {
+            // Made here once and for all: a key made later, in a transaction that is rolled back, would sign what nobody can verify.
+            for purpose in [Purpose::Access, Purpose::Time] {
+                Keys::load(conn, purpose, clock.now_ms(), &entropy)?;
+            }
+            journal::identity(conn, clock.now_ms(), &entropy)
+        })?;
         Ok(Self {
             db,
             law: law(&config)?,

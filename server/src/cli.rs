@@ -1,0 +1,127 @@
+//! The command line: reads arguments, calls one function of the library, says what came of it. Exit codes: 0 done, 2 the arguments
+//! or a file are at fault, 1 anything else failed. Nothing secret is ever printed.
+
+mod accounts;
+mod operate;
+
+use std::error::Error;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{Parser, Subcommand};
+
+use crate::app::{App, AppError};
+use crate::clock::SystemClock;
+use crate::config::{Config, Flags};
+
+#[derive(Parser)]
+#[command(name = "fengqiao", version, about = "The hall's server of Fengqiao", max_term_width = 100)]
+struct Cli {
+    /// A TOML file with settings; `fengqiao.toml` in this folder is read when it is there.
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    flags: Flags,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the server until it is told to end.
+    Serve {
+        /// Bring the schema of a PostgreSQL database up to date first; an SQLite file always is.
+        #[arg(long)]
+        migrate: bool,
+    },
+    /// Bring the database's schema up to date.
+    Migrate,
+    /// Load areas from a CSV file, or areas and people from a TOML file.
+    Import {
+        /// The file; CSV when its name ends so.
+        file: PathBuf,
+    },
+    /// Accounts.
+    #[command(subcommand)]
+    User(accounts::UserCommand),
+    /// The keys that the server signs with.
+    #[command(subcommand)]
+    Keys(operate::KeysCommand),
+    /// Print the settings in effect, secrets masked.
+    Config,
+    /// Print the description of the API.
+    Openapi,
+}
+
+/// Why a command did not do what was asked.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The arguments or a file are at fault.
+    Input(Box<dyn Error + Send + Sync>),
+    /// Anything else.
+    Other(Box<dyn Error + Send + Sync>),
+}
+
+impl Failure {
+    pub(crate) fn input(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::Input(error.into())
+    }
+}
+
+impl<E: Into<Box<dyn Error + Send + Sync>>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::Other(error.into())
+    }
+}
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    // A wrong argument makes clap explain itself and end with 2.
+    let cli = Cli::parse();
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Input(error)) => told(&*error, 2),
+        Err(Failure::Other(error)) => told(&*error, 1),
+    }
+}
+
+fn run(cli: Cli) -> Result<(), Failure> {
+    let config = Config::load(cli.config.as_deref(), &cli.flags).map_err(Failure::input)?;
+    crate::logging::begin(&config);
+    match cli.command {
+        Command::Serve { migrate } => operate::serve(config, migrate),
+        Command::Migrate => operate::migrate(&config),
+        Command::Import { file } => operate::import(config, &file),
+        Command::User(command) => accounts::user(config, command),
+        Command::Keys(command) => operate::keys(config, &command),
+        Command::Config => say(config.shown().trim_end()),
+        Command::Openapi => say(&crate::http::openapi::json()?),
+    }
+}
+
+/// The database of a command that needs it migrated.
+pub(crate) fn open(config: Config) -> Result<App, AppError> {
+    App::open(config, Arc::new(SystemClock), false)
+}
+
+/// Prints a line. A reader that has gone away (`| head`) is no error.
+pub(crate) fn say(text: &str) -> Result<(), Failure> {
+    match writeln!(std::io::stdout().lock(), "{text}") {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+fn told(error: &(dyn Error + 'static), code: u8) -> ExitCode {
+    let mut text = format!("fengqiao: {error}\n");
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(&format!("  because: {error}\n"));
+        cause = error.source();
+    }
+    // There is nobody left to tell when this fails too.
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
+    ExitCode::from(code)
+}

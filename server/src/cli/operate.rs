@@ -1,0 +1,84 @@
+//! Commands of those who run the server.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use clap::{Subcommand, ValueEnum};
+
+use super::{Failure, open, say};
+use crate::accounts::keys::{Keys, Purpose};
+use crate::app::App;
+use crate::areas;
+use crate::clock::SystemClock;
+use crate::config::Config;
+use crate::db::Database;
+
+/// The largest import file accepted.
+const IMPORT_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+#[derive(Subcommand)]
+pub(super) enum KeysCommand {
+    /// Make a new key that is used from now on; what the old one signed stays good.
+    Rotate {
+        /// What the key signs.
+        #[arg(long, value_enum, default_value = "access")]
+        purpose: KeyPurpose,
+    },
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(super) enum KeyPurpose {
+    /// Access tokens.
+    Access,
+    /// Time tokens of phones.
+    Time,
+}
+
+pub(super) fn serve(config: Config, migrate: bool) -> Result<(), Failure> {
+    let app = App::open(config, Arc::new(SystemClock), migrate)?;
+    let running = crate::run::serve_app(Arc::new(app))?;
+    tracing::info!(url = running.url(), "listening");
+    Ok(running.until_signal()?)
+}
+
+pub(super) fn migrate(config: &Config) -> Result<(), Failure> {
+    let ran = Database::open(&config.database)?.migrate()?;
+    if ran.is_empty() {
+        return say("nothing to migrate");
+    }
+    ran.iter().try_for_each(|name| say(&format!("migrated {name}")))
+}
+
+pub(super) fn import(config: Config, file: &Path) -> Result<(), Failure> {
+    let unreadable = |e: std::io::Error| Failure::input(format!("{}: {e}", file.display()));
+    let size = std::fs::metadata(file).map_err(unreadable)?.len();
+    if size > IMPORT_BYTES_MAX {
+        return Err(Failure::input(format!("{}: {size} bytes; an import file has at most 16 MiB", file.display())));
+    }
+    let bytes = std::fs::read(file).map_err(unreadable)?;
+    let at_fault = |e: areas::ImportError| match e {
+        areas::ImportError::Db(e) => Failure::from(e),
+        e => Failure::input(format!("{}: {e}", file.display())),
+    };
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    let plan = areas::parse(&name, &bytes).map_err(at_fault)?;
+    let app = open(config)?;
+    let done = app.db.transaction(|conn| areas::import(conn, &plan, app.now_ms(), &app.entropy)).map_err(at_fault)?;
+    say(&format!(
+        "areas: {} added, {} known; accounts: {} added",
+        done.areas_added, done.areas_known, done.users_added
+    ))?;
+    // The file gave these people no password; it is shown here once and stored nowhere.
+    done.passwords.iter().try_for_each(|(login, password)| say(&format!("first password of {login}: {password}")))
+}
+
+pub(super) fn keys(config: Config, command: &KeysCommand) -> Result<(), Failure> {
+    let KeysCommand::Rotate { purpose } = command;
+    let purpose = match purpose {
+        KeyPurpose::Access => Purpose::Access,
+        KeyPurpose::Time => Purpose::Time,
+    };
+    let app = open(config)?;
+    let kid = app.db.transaction(|conn| Keys::rotate(conn, purpose, app.now_ms(), &app.entropy))?;
+    say(&format!("key {kid} is used from now on"))
+}
