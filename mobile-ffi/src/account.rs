@@ -212,7 +212,7 @@ impl PhoneLibrary {
         self.identity_of_phone()
     }
 
-    /// The value of the `Authorization` header, for a host that carries the requests of a [`crate::SyncSession`] itself. Asks the
+    /// The value of the `Authorization` header, for a host that carries the requests of a `SyncSession` itself. Asks the
     /// server for a fresh token when the one at hand has expired.
     pub fn authorization_header(&self) -> Result<String> {
         let session = self.fresh_session(None)?;

@@ -57,7 +57,7 @@ impl SyncReport {
     }
 }
 
-/// Where and how a host's own transport must send the requests of a [`SyncSession`].
+/// Where and how a host's own transport must send the requests of a `SyncSession`.
 #[derive(Debug, Clone, PartialEq, Eq, uniffi::Record)]
 pub struct SyncEndpoint {
     /// Where to `POST`.
@@ -151,7 +151,7 @@ impl PhoneLibrary {
         Ok(Arc::new(SyncSession { session: Mutex::new(session), _busy: busy }))
     }
 
-    /// Where the requests of a [`SyncSession`] go.
+    /// Where the requests of a `SyncSession` go.
     pub fn sync_endpoint(&self) -> Result<SyncEndpoint> {
         Ok(SyncEndpoint { url: format!("{}{PATH}", self.server_url()?), media_type: MEDIA_TYPE.to_owned() })
     }

@@ -174,7 +174,8 @@ fn listeners_are_called_without_a_lock() {
     }
     let (_dir, phone) = phone(vec![]);
     let reader = Arc::new(Reader(Arc::clone(&phone), Mutex::default()));
-    let subscription = phone.subscribe(Arc::clone(&reader) as Arc<dyn ChangeListener>);
+    let listener: Arc<dyn ChangeListener> = reader.clone();
+    let subscription = phone.subscribe(listener);
     let fields = FieldMap::from([("title".to_owned(), FieldValue::Text { value: "通知".into() })]);
     let draft = DraftInput { community: "BY".into(), fields, wording: None, edits: vec![] };
     phone.create_case(draft.clone()).unwrap();
