@@ -20,3 +20,5 @@ pub const PHONE_MIGRATIONS: &[&str] = &[
     include_str!("../migrations/phone/0001_base/up.sql"),
     include_str!("../migrations/phone/0002_search/up.sql"),
 ];
+/// Areas and people of the demo, in the form of an import file.
+pub const DEMO_IMPORT: &str = include_str!("../demo/import.toml");

@@ -1,0 +1,3 @@
+//! Benchmarks that anyone can run: `cargo run --release -p tests --bin bench -- NAME`.
+
+fn main() {}

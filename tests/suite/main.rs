@@ -1,0 +1,3 @@
+//! One test binary: two cores link once. Runs on SQLite, and on PostgreSQL when `FENGQIAO_TEST_POSTGRES` names a cluster.
+
+mod road;

@@ -1,0 +1,213 @@
+//! The world that tests live in: a real server on a real database, phones with real stores, one clock that the test moves. Tests
+//! enter through [`World`] and read as sentences.
+#![expect(clippy::disallowed_methods, reason = "tests measure real time where they measure at all")]
+
+pub mod database;
+pub mod phones;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use server::app::App;
+use server::clock::{DemoClock, SystemEntropy};
+use server::config::Config;
+use server::run::{RunningServer, serve};
+use sync_core::calendar::beijing_ms;
+use sync_core::ids::{AreaCode, DocumentId};
+use sync_core::time::Clock;
+use tempfile::TempDir;
+
+pub use database::TestDatabase;
+pub use phones::{TestHost, TestPhone};
+
+/// Minutes, ms.
+pub const MINUTE: i64 = 60_000;
+/// Hours, ms.
+pub const HOUR: i64 = 60 * MINUTE;
+
+/// The community of the seed's case.
+pub fn biyan() -> AreaCode {
+    AreaCode::new("GM-BIYAN").unwrap()
+}
+
+/// A server with the demo's areas and people, at nine o'clock on 17 May 2019.
+pub struct World {
+    /// What is deleted last.
+    pub dir: TempDir,
+    /// The clock of the server and, unless a test turns one, of every phone.
+    pub clock: Arc<DemoClock>,
+    /// The database.
+    pub database: TestDatabase,
+    server: Option<RunningServer>,
+}
+
+impl World {
+    /// Starts one.
+    pub fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let clock = Arc::new(DemoClock::starting_at(beijing_ms(2019, 5, 17, 9, 0)));
+        let database = TestDatabase::new(dir.path());
+        let mut world = Self { dir, clock, database, server: None };
+        world.start();
+        world.import(schema::DEMO_IMPORT);
+        world
+    }
+
+    /// Starts the server on the database as it is.
+    pub fn start(&mut self) {
+        let config = Config {
+            listen: "127.0.0.1:0".into(),
+            database: self.database.url.clone(),
+            // Tests run the scheduler themselves, so that they need not wait for it.
+            scheduler_interval_ms: 3_600_000,
+            shutdown_seconds: 1,
+            ..Config::default()
+        };
+        let database = server::db::Database::open(&config.database).unwrap();
+        database.migrate().unwrap();
+        drop(database);
+        self.server = Some(serve(config, self.clock.clone()).unwrap());
+    }
+
+    /// Stops the server.
+    pub fn stop(&mut self) {
+        if let Some(server) = self.server.take() {
+            server.stop().unwrap();
+        }
+    }
+
+    /// The server's inside.
+    pub fn app(&self) -> Arc<App> {
+        self.server.as_ref().unwrap().app.clone()
+    }
+
+    /// Its address.
+    pub fn url(&self) -> String {
+        self.server.as_ref().unwrap().url()
+    }
+
+    /// Imports areas and people.
+    pub fn import(&self, toml: &str) {
+        let plan = server::areas::parse("import.toml", toml.as_bytes()).unwrap();
+        let now_ms = self.clock.now_ms();
+        self.app()
+            .db
+            .transaction(|conn| server::areas::import(conn, &plan, now_ms, &SystemEntropy))
+            .unwrap();
+    }
+
+    /// Lets time pass.
+    pub fn pass(&self, ms: i64) {
+        self.clock.advance(ms);
+    }
+
+    /// Runs the scheduler once.
+    pub fn scheduler(&self) -> server::escalation::Round {
+        server::escalation::run(&self.app()).unwrap()
+    }
+
+    /// A phone of somebody who has just signed in on it.
+    pub fn phone(&self, login: &str) -> TestPhone {
+        TestPhone::signed_in(self, login)
+    }
+
+    /// The password of an imported account.
+    pub fn password(login: &str) -> String {
+        let plan: BTreeMap<&str, &str> = [
+            ("he", "he"),
+            ("colleague", "colleague"),
+            ("baihua", "baihua"),
+            ("captain", "captain"),
+            ("station-head", "station"),
+            ("receptionist", "reception"),
+            ("mediation-director", "director"),
+            ("legal-adviser", "adviser"),
+            ("community", "community"),
+            ("street", "street"),
+            ("district", "district"),
+            ("admin", "admin"),
+        ]
+        .into();
+        format!("maple-bridge-{}", plan[login])
+    }
+
+    /// An access token of somebody at a desk.
+    pub fn token(&self, login: &str) -> String {
+        let body = serde_json::json!({ "login": login, "password": Self::password(login) });
+        let (status, reply) = self.post("/v1/auth/login", None, &body);
+        assert_eq!(status, 200, "{reply}");
+        reply["access_token"].as_str().unwrap().to_owned()
+    }
+
+    fn agent() -> ureq::Agent {
+        ureq::Agent::config_builder().http_status_as_error(false).build().into()
+    }
+
+    /// GET with a token; status and JSON.
+    pub fn get(&self, path: &str, token: Option<&str>) -> (u16, serde_json::Value) {
+        let mut request = Self::agent().get(format!("{}{path}", self.url()));
+        if let Some(token) = token {
+            request = request.header("Authorization", format!("Bearer {token}"));
+        }
+        read(request.call().unwrap())
+    }
+
+    /// POST of JSON with a token; status and JSON.
+    pub fn post(&self, path: &str, token: Option<&str>, body: &serde_json::Value) -> (u16, serde_json::Value) {
+        let mut request = Self::agent().post(format!("{}{path}", self.url()));
+        if let Some(token) = token {
+            request = request.header("Authorization", format!("Bearer {token}"));
+        }
+        read(request.send_json(body).unwrap())
+    }
+
+    /// POST of bytes with a media type and a token; status and JSON or nothing.
+    pub fn post_bytes(&self, path: &str, token: &str, media_type: &str, body: &[u8]) -> (u16, serde_json::Value) {
+        let request = Self::agent()
+            .post(format!("{}{path}", self.url()))
+            .header("Authorization", format!("Bearer {token}"))
+            .header("Content-Type", media_type);
+        read(request.send(body).unwrap())
+    }
+
+    /// Edits a case at a desk.
+    pub fn desk(&self, login: &str, case: DocumentId, edits: serde_json::Value) -> (u16, serde_json::Value) {
+        let token = self.token(login);
+        self.post(&format!("/v1/cases/{case}/edits"), Some(&token), &serde_json::json!({ "edits": edits }))
+    }
+
+    /// The folded state of a case as the server holds it.
+    pub fn case(&self, id: DocumentId) -> sync_core::case::CaseState {
+        let app = self.app();
+        let mut conn = app.db.get().unwrap();
+        let document = server::journal::load(&mut conn, id).unwrap().expect("the server holds the case");
+        sync_core::fold::fold_case(&document)
+    }
+
+    /// Recomputes everything and compares.
+    pub fn check_rebuild(&self) {
+        let app = self.app();
+        let report = server::rebuild::rebuild(&app.db, &app.law, false).unwrap();
+        assert!(report.is_clean(), "{report:?}");
+    }
+}
+
+impl Default for World {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if let Some(server) = self.server.take() {
+            let _ = server.stop();
+        }
+    }
+}
+
+fn read(mut response: ureq::http::Response<ureq::Body>) -> (u16, serde_json::Value) {
+    let status = response.status().as_u16();
+    let text = response.body_mut().read_to_string().unwrap_or_default();
+    (status, serde_json::from_str(&text).unwrap_or(serde_json::Value::String(text)))
+}

@@ -1,0 +1,135 @@
+//! Phones of a test: the real phone library with a real encrypted store, on a host whose clocks the test can turn.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use fengqiao_mobile::PhoneLibrary;
+use server::clock::{DemoClock, SystemEntropy};
+use sync_core::edit::{Draft, Edit};
+use sync_core::event::{Body, EventKind};
+use sync_core::ids::{AreaCode, DocumentId, Entropy};
+use sync_core::phone::Phone;
+use sync_core::shape::DocumentKind;
+use sync_core::time::{Clock, PhoneClock};
+
+use crate::World;
+
+/// The clocks of a phone.
+pub struct TestHost {
+    clock: Arc<DemoClock>,
+    /// How far its wall clock is wrong, ms.
+    pub wrong_ms: AtomicI64,
+    boot: AtomicU64,
+}
+
+impl TestHost {
+    /// A phone whose clocks are right.
+    pub fn new(clock: Arc<DemoClock>) -> Self {
+        Self { clock, wrong_ms: AtomicI64::new(0), boot: AtomicU64::new(1) }
+    }
+
+    /// Turns the wall clock.
+    pub fn turn_clock(&self, ms: i64) {
+        self.wrong_ms.store(ms, Ordering::Relaxed);
+    }
+
+    /// Restarts the phone: the monotonic clock begins anew.
+    pub fn reboot(&self) {
+        self.boot.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Clock for TestHost {
+    fn now_ms(&self) -> i64 {
+        self.clock.now_ms() + self.wrong_ms.load(Ordering::Relaxed)
+    }
+}
+
+impl PhoneClock for TestHost {
+    fn monotonic_ms(&self) -> i64 {
+        self.clock.now_ms()
+    }
+    fn boot(&self) -> u64 {
+        self.boot.load(Ordering::Relaxed)
+    }
+}
+
+impl Entropy for TestHost {
+    fn fill(&self, buffer: &mut [u8]) {
+        SystemEntropy.fill(buffer);
+    }
+}
+
+/// One phone.
+pub struct TestPhone {
+    /// The library.
+    pub library: Arc<PhoneLibrary>,
+    /// Its clocks.
+    pub host: Arc<TestHost>,
+}
+
+/// Sets a field.
+pub fn set(path: &str, value: impl Into<serde_json::Value>) -> Edit {
+    Edit::SetField { path: path.into(), value: value.into() }
+}
+
+/// Gives a text its wording.
+pub fn write(name: &str, wording: &str) -> Edit {
+    Edit::SetText { name: name.into(), wording: wording.into() }
+}
+
+/// Adds an event.
+pub fn event(kind: EventKind, body: serde_json::Value) -> Edit {
+    let body: Body = serde_json::from_value(body).unwrap();
+    Edit::AddEvent { kind, body }
+}
+
+impl TestPhone {
+    /// Opens a new phone and signs in.
+    pub fn signed_in(world: &World, login: &str) -> Self {
+        let host = Arc::new(TestHost::new(world.clock.clone()));
+        let path = world.dir.path().join(format!("phone-{}", uuid::Uuid::new_v4().simple()));
+        let library = PhoneLibrary::open_with(&path, &[7; 32], host.clone()).unwrap();
+        let phone = Self { library, host };
+        phone.library.log_in(world.url(), login.into(), World::password(login), format!("{login} phone"), None).unwrap();
+        phone
+    }
+
+    /// The phone's core.
+    pub fn core(&self) -> &Phone {
+        self.library.core()
+    }
+
+    /// Syncs to the end.
+    pub fn sync(&self) {
+        self.library.sync(None, None).unwrap();
+    }
+
+    /// Reports a case in a building of the first grid of 碧眼.
+    pub fn report(&self, story: &str) -> DocumentId {
+        self.report_with(vec![write("narrative", story)])
+    }
+
+    /// Reports a case with these edits beside its place.
+    pub fn report_with(&self, mut edits: Vec<Edit>) -> DocumentId {
+        edits.insert(0, set("place.grid", "GM-BIYAN-01"));
+        edits.insert(1, set("place.building", "GM-BIYAN-SL17-5"));
+        let community = AreaCode::new("GM-BIYAN").unwrap();
+        self.core().create(&Draft { kind: DocumentKind::Case, community, edits }).unwrap()
+    }
+
+    /// Edits a document.
+    pub fn edit(&self, id: DocumentId, edits: &[Edit]) {
+        self.core().edit(id, edits).unwrap();
+    }
+
+    /// Adds an event.
+    pub fn event(&self, id: DocumentId, kind: EventKind, body: serde_json::Value) {
+        self.edit(id, &[event(kind, body)]);
+    }
+
+    /// The state of a case here.
+    pub fn case(&self, id: DocumentId) -> sync_core::case::CaseState {
+        self.core().case(id).unwrap()
+    }
+}
