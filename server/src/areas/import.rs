@@ -209,7 +209,12 @@ fn toml_plan(text: &str) -> Result<Plan, ImportError> {
             let (role_line, role_column) = place(text, r.role.span().start);
             let role = Role::parse(r.role.get_ref()).ok_or_else(|| {
                 let names: Vec<_> = Role::ALL.iter().map(|r| r.as_str()).collect();
-                at(role_line, role_column, format!("`{}` is no role", r.role.get_ref()), format!("use one of {}", names.join(", ")))
+                at(
+                    role_line,
+                    role_column,
+                    format!("`{}` is no role", r.role.get_ref()),
+                    format!("use one of {}", names.join(", ")),
+                )
             })?;
             let (l, c) = place(text, r.area.span().start);
             roles.push((role, code_of(r.area.get_ref(), l, c)?, l, c));
@@ -227,14 +232,24 @@ fn check(plan: &Plan) -> Result<(), ImportError> {
             return Err(at(area.line, 1, "the name is empty or too long", "give 1 to 100 characters"));
         }
         if let Some(line) = seen.insert(area.code.as_str(), area.line) {
-            return Err(at(area.line, 1, format!("the code `{}` stands in line {line} too", area.code), "give each area its own code"));
+            return Err(at(
+                area.line,
+                1,
+                format!("the code `{}` stands in line {line} too", area.code),
+                "give each area its own code",
+            ));
         }
     }
     Ok(())
 }
 
 /// Carries out a plan in the caller's transaction.
-pub fn import(conn: &mut AnyConnection, plan: &Plan, now_ms: i64, entropy: &dyn Entropy) -> Result<Imported, ImportError> {
+pub fn import(
+    conn: &mut AnyConnection,
+    plan: &Plan,
+    now_ms: i64,
+    entropy: &dyn Entropy,
+) -> Result<Imported, ImportError> {
     let mut done = Imported::default();
     let mut waiting: Vec<&PlannedArea> = plan.areas.iter().collect();
     // Parents may stand below their children in the file: each round takes those whose parent is there.
@@ -246,14 +261,22 @@ pub fn import(conn: &mut AnyConnection, plan: &Plan, now_ms: i64, entropy: &dyn 
                 later.push(area);
             }
         }
-        if let (true, Some(area)) = (later.len() == before, later.first()) {
-            let parent = area.parent.clone().unwrap_or_default();
-            let (problem, remedy) = if later.iter().any(|a| a.code.as_str() == parent) {
-                (format!("`{parent}` lies in itself by way of `{}`", area.code), "break the circle")
-            } else {
-                (format!("the parent `{parent}` is neither in this file nor imported before"), "add it, or correct the code")
-            };
-            return Err(at(area.line, area.column, problem, remedy));
+        if later.len() == before {
+            let waits = |area: &PlannedArea| later.iter().any(|a| Some(a.code.as_str()) == area.parent.as_deref());
+            // Whoever waits for somebody who waits too is not to blame, unless all do.
+            let missing = later.iter().find(|a| !waits(a));
+            if let Some(area) = missing.or(later.first()) {
+                let parent = area.parent.clone().unwrap_or_default();
+                let (problem, remedy) = if missing.is_none() {
+                    (format!("`{}` lies in itself by way of `{parent}`", area.code), "break the circle")
+                } else {
+                    (
+                        format!("the parent `{parent}` is neither in this file nor imported before"),
+                        "add it, or correct the code",
+                    )
+                };
+                return Err(at(area.line, area.column, problem, remedy));
+            }
         }
         waiting = later;
     }
@@ -298,7 +321,11 @@ fn import_area(conn: &mut AnyConnection, area: &PlannedArea, done: &mut Imported
     }
     let path = format!("{}{}/", parent.as_ref().map_or("", |p| p.path.as_str()), area.code);
     let new = put(conn, area.code.as_str(), area.kind, &area.name, area.parent.as_deref(), &path)?;
-    if new { done.areas_added += 1 } else { done.areas_known += 1 }
+    if new {
+        done.areas_added += 1
+    } else {
+        done.areas_known += 1
+    }
     Ok(true)
 }
 
@@ -324,7 +351,12 @@ fn import_user(
     };
     for (role, area, line, column) in &user.roles {
         if find(conn, area.as_str())?.is_none() {
-            return Err(at(*line, *column, format!("the area `{area}` is not known"), "add it to the file, or correct the code"));
+            return Err(at(
+                *line,
+                *column,
+                format!("the area `{area}` is not known"),
+                "add it to the file, or correct the code",
+            ));
         }
         users::assign(conn, id, *role, area, now_ms, entropy)?;
     }
