@@ -38,7 +38,14 @@ pub fn find(conn: &mut AnyConnection, code: &str) -> Result<Option<Area>, DbErro
 }
 
 /// Adds an area, or renames the one of that code.
-fn put(conn: &mut AnyConnection, code: &str, kind: AreaKind, name: &str, parent: Option<&str>, path: &str) -> Result<bool, DbError> {
+fn put(
+    conn: &mut AnyConnection,
+    code: &str,
+    kind: AreaKind,
+    name: &str,
+    parent: Option<&str>,
+    path: &str,
+) -> Result<bool, DbError> {
     if find(conn, code)?.is_some() {
         diesel::update(areas::table.find(code)).set(areas::name.eq(name)).execute(conn)?;
         return Ok(false);
@@ -53,7 +60,9 @@ fn put(conn: &mut AnyConnection, code: &str, kind: AreaKind, name: &str, parent:
         ))
         .execute(conn)?;
     if kind == AreaKind::Community {
-        diesel::insert_into(communities::table).values((communities::code.eq(code), communities::head.eq(0))).execute(conn)?;
+        diesel::insert_into(communities::table)
+            .values((communities::code.eq(code), communities::head.eq(0)))
+            .execute(conn)?;
     }
     Ok(true)
 }

@@ -30,8 +30,9 @@ const JSON_BYTES_MAX: usize = 256 * 1024;
 /// The web application of one process.
 pub fn application(
     app: web::Data<App>,
-) -> actix_web::App<impl ServiceFactory<ServiceRequest, Config = (), Response = ServiceResponse<BoxBody>, Error = Error, InitError = ()>>
-{
+) -> actix_web::App<
+    impl ServiceFactory<ServiceRequest, Config = (), Response = ServiceResponse<BoxBody>, Error = Error, InitError = ()>,
+> {
     actix_web::App::new()
         .app_data(app)
         .app_data(web::JsonConfig::default().limit(JSON_BYTES_MAX).error_handler(json_problem))

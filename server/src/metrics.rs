@@ -1,6 +1,8 @@
 //! What `/metrics` shows, in Prometheus' text format.
 
-use prometheus::{Encoder, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
+use prometheus::{
+    Encoder, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
+};
 
 /// The figures of one server.
 pub struct Metrics {
@@ -25,8 +27,10 @@ impl Metrics {
     /// Registers every figure.
     pub fn new() -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
-        let requests =
-            IntCounterVec::new(Opts::new("fengqiao_http_requests_total", "HTTP requests"), &["method", "route", "status"])?;
+        let requests = IntCounterVec::new(
+            Opts::new("fengqiao_http_requests_total", "HTTP requests"),
+            &["method", "route", "status"],
+        )?;
         let buckets = vec![0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
         let seconds = HistogramVec::new(
             HistogramOpts::new("fengqiao_http_request_seconds", "Time to answer").buckets(buckets),
@@ -45,7 +49,9 @@ impl Metrics {
         };
         metrics.registry.register(Box::new(metrics.requests.clone()))?;
         metrics.registry.register(Box::new(metrics.seconds.clone()))?;
-        for c in [&metrics.changes_accepted, &metrics.changes_quarantined, &metrics.escalations, &metrics.escalation_errors] {
+        for c in
+            [&metrics.changes_accepted, &metrics.changes_quarantined, &metrics.escalations, &metrics.escalation_errors]
+        {
             metrics.registry.register(Box::new(c.clone()))?;
         }
         metrics.registry.register(Box::new(metrics.connections_in_use.clone()))?;

@@ -83,7 +83,12 @@ pub fn revoke(conn: &mut AnyConnection, id: DeviceId, now_ms: i64) -> Result<boo
 }
 
 /// Notes what a phone told of itself.
-pub fn seen(conn: &mut AnyConnection, id: DeviceId, health: &sync_core::sync::wire::Health, now_ms: i64) -> Result<(), DbError> {
+pub fn seen(
+    conn: &mut AnyConnection,
+    id: DeviceId,
+    health: &sync_core::sync::wire::Health,
+    now_ms: i64,
+) -> Result<(), DbError> {
     diesel::update(devices::table.find(id.to_string()))
         .set((
             devices::last_seen_ms.eq(Some(now_ms)),

@@ -15,7 +15,14 @@ pub fn ever(conn: &mut AnyConnection, user: UserId) -> Result<Subject, DbError> 
         .inner_join(areas::table.on(areas::code.eq(assignments::area)))
         .filter(assignments::user_id.eq(user.to_string()))
         .order((assignments::role, assignments::area, assignments::from_ms))
-        .select((assignments::role, assignments::area, assignments::from_ms, assignments::until_ms, areas::kind, areas::path))
+        .select((
+            assignments::role,
+            assignments::area,
+            assignments::from_ms,
+            assignments::until_ms,
+            areas::kind,
+            areas::path,
+        ))
         .load(conn)?;
     let mut grants = Vec::with_capacity(rows.len());
     for (role, area, from_ms, until_ms, kind, path) in rows {

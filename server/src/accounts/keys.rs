@@ -82,7 +82,12 @@ fn pkcs8(seed: &[u8; 32]) -> Vec<u8> {
 
 impl Keys {
     /// The keys of a purpose; the first one is made if there is none.
-    pub fn load(conn: &mut AnyConnection, purpose: Purpose, now_ms: i64, entropy: &dyn Entropy) -> Result<Self, DbError> {
+    pub fn load(
+        conn: &mut AnyConnection,
+        purpose: Purpose,
+        now_ms: i64,
+        entropy: &dyn Entropy,
+    ) -> Result<Self, DbError> {
         let read = |conn: &mut AnyConnection| {
             signing_keys::table
                 .filter(signing_keys::purpose.eq(purpose.as_str()))
@@ -103,7 +108,12 @@ impl Keys {
     }
 
     /// Makes a new key that is used from now on.
-    pub fn rotate(conn: &mut AnyConnection, purpose: Purpose, now_ms: i64, entropy: &dyn Entropy) -> Result<String, DbError> {
+    pub fn rotate(
+        conn: &mut AnyConnection,
+        purpose: Purpose,
+        now_ms: i64,
+        entropy: &dyn Entropy,
+    ) -> Result<String, DbError> {
         let mut seed = [0; 32];
         entropy.fill(&mut seed);
         let kid: String = DeviceKey::from_seed(seed).public().iter().take(8).map(|b| format!("{b:02x}")).collect();
@@ -143,8 +153,17 @@ impl Keys {
         let iat = now_ms.div_euclid(1000);
         let exp = iat + minutes * 60;
         let jti = UserId::from_parts(now_ms, entropy.ten()).0;
-        let claims =
-            Claims { iss: ISSUER.into(), aud: AUDIENCE.into(), sub: user, iat, nbf: iat, exp, jti, sid: session, dev: device };
+        let claims = Claims {
+            iss: ISSUER.into(),
+            aud: AUDIENCE.into(),
+            sub: user,
+            iat,
+            nbf: iat,
+            exp,
+            jti,
+            sid: session,
+            dev: device,
+        };
         let mut header = Header::new(Algorithm::EdDSA);
         header.kid = Some(key.kid.clone());
         header.typ = Some(TYPE.into());
@@ -166,7 +185,8 @@ impl Keys {
         // The library would ask the system's clock.
         rules.validate_exp = false;
         rules.validate_nbf = false;
-        let claims = decode::<Claims>(token, &DecodingKey::from_ed_der(&key.key.public()), &rules).map_err(|_| TokenError::Invalid)?;
+        let claims = decode::<Claims>(token, &DecodingKey::from_ed_der(&key.key.public()), &rules)
+            .map_err(|_| TokenError::Invalid)?;
         let claims = claims.claims;
         let now = now_ms.div_euclid(1000);
         match (claims.nbf > now + 60, claims.exp <= now) {

@@ -162,7 +162,9 @@ pub fn refresh(
 
 /// Ends a session.
 pub fn revoke(conn: &mut AnyConnection, session: Uuid, now_ms: i64) -> Result<(), DbError> {
-    diesel::update(sessions::table.find(session.to_string())).set(sessions::revoked_ms.eq(Some(now_ms))).execute(conn)?;
+    diesel::update(sessions::table.find(session.to_string()))
+        .set(sessions::revoked_ms.eq(Some(now_ms)))
+        .execute(conn)?;
     Ok(())
 }
 

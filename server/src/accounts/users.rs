@@ -74,15 +74,22 @@ pub fn add(
     now_ms: i64,
     entropy: &dyn Entropy,
 ) -> Result<UserId, UserError> {
-    let fits = (2..=64).contains(&login.len()) && login.chars().all(|c| c.is_ascii_alphanumeric() || "-_.@".contains(c));
+    let fits =
+        (2..=64).contains(&login.len()) && login.chars().all(|c| c.is_ascii_alphanumeric() || "-_.@".contains(c));
     if !fits {
-        return Err(UserError::Invalid { field: "login", problem: "2 to 64 ASCII letters, digits, `-`, `_`, `.` or `@`".into() });
+        return Err(UserError::Invalid {
+            field: "login",
+            problem: "2 to 64 ASCII letters, digits, `-`, `_`, `.` or `@`".into(),
+        });
     }
     if name.trim().is_empty() || name.chars().count() > 64 {
         return Err(UserError::Invalid { field: "name", problem: "1 to 64 characters".into() });
     }
     if secret.chars().count() < password::CHARS_MIN {
-        return Err(UserError::Invalid { field: "password", problem: format!("at least {} characters", password::CHARS_MIN) });
+        return Err(UserError::Invalid {
+            field: "password",
+            problem: format!("at least {} characters", password::CHARS_MIN),
+        });
     }
     if by_login(conn, login)?.is_some() {
         return Err(UserError::LoginTaken(login.to_owned()));
@@ -134,7 +141,13 @@ pub fn assign(
 }
 
 /// Ends a role in an area.
-pub fn unassign(conn: &mut AnyConnection, user: UserId, role: Role, area: &AreaCode, now_ms: i64) -> Result<bool, DbError> {
+pub fn unassign(
+    conn: &mut AnyConnection,
+    user: UserId,
+    role: Role,
+    area: &AreaCode,
+    now_ms: i64,
+) -> Result<bool, DbError> {
     let ended = diesel::update(
         assignments::table
             .filter(assignments::user_id.eq(user.to_string()))

@@ -122,5 +122,9 @@ fn password(file: Option<&Path>) -> Result<String, Failure> {
         }
     };
     let first = text.lines().next().unwrap_or_default();
-    if first.is_empty() { Err(Failure::input("the password is empty; give one of at least 8 characters")) } else { Ok(first.to_owned()) }
+    if first.is_empty() {
+        Err(Failure::input("the password is empty; give one of at least 8 characters"))
+    } else {
+        Ok(first.to_owned())
+    }
 }

@@ -151,7 +151,8 @@ impl Database {
             AnyConnection::Sqlite(_) => "BEGIN IMMEDIATE",
             AnyConnection::Postgres(_) => "BEGIN",
         };
-        let sql = |conn: &mut AnyConnection, text: &str| conn.batch_execute(text).map_err(|e| E::from(DbError::Query(e)));
+        let sql =
+            |conn: &mut AnyConnection, text: &str| conn.batch_execute(text).map_err(|e| E::from(DbError::Query(e)));
         sql(&mut conn, begin)?;
         let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| work(&mut conn)));
         match done {
@@ -195,7 +196,9 @@ impl Database {
                 c.batch_execute("SELECT pg_advisory_unlock(440311)")?;
                 ran
             }
-            AnyConnection::Sqlite(c) => c.run_pending_migrations(SQLITE).map(|m| m.iter().map(ToString::to_string).collect()),
+            AnyConnection::Sqlite(c) => {
+                c.run_pending_migrations(SQLITE).map(|m| m.iter().map(ToString::to_string).collect())
+            }
         };
         ran.map_err(|e| DbError::Migration(e.to_string()))
     }

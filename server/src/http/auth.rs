@@ -142,22 +142,24 @@ pub(super) fn tokens(app: &App, conn: &mut AnyConnection, opened: Opened) -> Res
 /// Signs in.
 #[utoipa::path(post, path = "/v1/auth/login", tag = "accounts", request_body = LoginRequest, security(()),
     responses((status = 200, body = TokensView), (status = 400, body = ProblemBody), (status = 401, body = ProblemBody)))]
-pub(super) async fn login(app: web::Data<App>, body: web::Json<LoginRequest>) -> Result<web::Json<TokensView>, Problem> {
+pub(super) async fn login(
+    app: web::Data<App>,
+    body: web::Json<LoginRequest>,
+) -> Result<web::Json<TokensView>, Problem> {
     let LoginRequest { login, password, device } = body.into_inner();
     if password.len() > PASSWORD_BYTES_MAX {
         return Err(Problem::invalid("field_invalid", "a password has at most 1024 bytes").field("password"));
     }
     let device: Option<DeviceId> = match device {
-        Some(id) => Some(id.parse().map_err(|e| {
-            Problem::invalid("field_invalid", format!("{e}")).field("device")
-        })?),
+        Some(id) => Some(id.parse().map_err(|e| Problem::invalid("field_invalid", format!("{e}")).field("device"))?),
         None => None,
     };
     let known = app.run(move |conn| users::by_login(conn, &login)).await?;
     // Hashing takes memory and a core: a few at a time, and no connection is held meanwhile.
     let turn = app.password_checks.acquire().await.map_err(|e| Problem::internal(&e))?;
     let hash = known.as_ref().map(|u| u.password_hash.clone());
-    let fits = web::block(move || password::verify(&password, hash.as_deref())).await.map_err(|e| Problem::internal(&e))?;
+    let fits =
+        web::block(move || password::verify(&password, hash.as_deref())).await.map_err(|e| Problem::internal(&e))?;
     drop(turn);
     let user = known.filter(|u| fits && u.active).ok_or_else(|| {
         Problem::unauthorised("login_failed", "the login or the password is wrong, or the account is closed")
@@ -190,12 +192,13 @@ pub(super) async fn refresh(
     if refresh_token.len() > TOKEN_BYTES_MAX {
         return Err(RefreshError::Ended.into());
     }
-    let proof = match proof {
-        Some(text) => Some(STANDARD.decode(text).map_err(|e| {
-            Problem::invalid("field_invalid", format!("`proof` is not base64: {e}")).field("proof")
-        })?),
-        None => None,
-    };
+    let proof =
+        match proof {
+            Some(text) => Some(STANDARD.decode(text).map_err(|e| {
+                Problem::invalid("field_invalid", format!("`proof` is not base64: {e}")).field("proof")
+            })?),
+            None => None,
+        };
     let inner = app.clone();
     // The refusal of a token met twice must be kept, so that it is a value of the transaction and not its error.
     let done = app.transact(move |conn| -> Result<Result<TokensView, Problem>, Problem> {

@@ -89,7 +89,9 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
 
 fn public_key(text: &str) -> Result<[u8; 32], Problem> {
     let wrong = |detail: &str| {
-        Problem::invalid("field_invalid", detail).field("public_key").remedy("send 32 bytes of an Ed25519 key in base64")
+        Problem::invalid("field_invalid", detail)
+            .field("public_key")
+            .remedy("send 32 bytes of an Ed25519 key in base64")
     };
     let bytes = STANDARD.decode(text).map_err(|_| wrong("`public_key` is not base64"))?;
     let key = <[u8; 32]>::try_from(bytes).map_err(|_| wrong("`public_key` has not 32 bytes"))?;
@@ -121,8 +123,7 @@ pub(super) async fn register(
                 .field("public_key")
                 .remedy("let the phone make a new key")
         })?;
-        let opened =
-            sessions::open(conn, principal.user, Some(id), now_ms, app.config.refresh_days, &app.entropy)?;
+        let opened = sessions::open(conn, principal.user, Some(id), now_ms, app.config.refresh_days, &app.entropy)?;
         let token_keys = app.time_keys(conn)?.public().iter().map(|k| STANDARD.encode(k)).collect();
         let session = tokens(app, conn, opened)?;
         Ok(RegisteredView { id: id.to_string(), journal: app.journal.to_string(), token_keys, session })

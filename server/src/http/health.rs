@@ -36,9 +36,8 @@ pub(super) async fn readyz(app: web::Data<App>) -> Result<web::Json<HealthView>,
     let ready = web::block(move || db.ready()).await.map_err(|e| Problem::internal(&e))?;
     match ready {
         Ok(true) => Ok(web::Json(HealthView { status: "ready" })),
-        Ok(false) => {
-            Err(Problem::unavailable("not_migrated", "the database has pending migrations").remedy("run `fengqiao migrate`"))
-        }
+        Ok(false) => Err(Problem::unavailable("not_migrated", "the database has pending migrations")
+            .remedy("run `fengqiao migrate`")),
         Err(error @ DbError::Unreachable(_)) => Err(error.into()),
         Err(error) => {
             tracing::error!(%error, "not ready");

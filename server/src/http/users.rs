@@ -148,10 +148,10 @@ pub(super) async fn create(
     }
     let mut wanted = Vec::with_capacity(roles.len());
     for RoleRequest { role, area } in roles {
-        let known = Role::parse(&role).ok_or_else(|| {
-            Problem::invalid("field_invalid", format!("`{role}` is no role")).field("roles.role")
-        })?;
-        let area = AreaCode::new(area).map_err(|e| Problem::invalid("field_invalid", e.to_string()).field("roles.area"))?;
+        let known = Role::parse(&role)
+            .ok_or_else(|| Problem::invalid("field_invalid", format!("`{role}` is no role")).field("roles.role"))?;
+        let area =
+            AreaCode::new(area).map_err(|e| Problem::invalid("field_invalid", e.to_string()).field("roles.area"))?;
         wanted.push((known, area));
     }
     let turn = app.password_checks.acquire().await.map_err(|e| Problem::internal(&e))?;
@@ -170,7 +170,8 @@ pub(super) async fn create(
             users::assign(conn, id, *role, area, now_ms, &app.entropy)?;
         }
         tracing::info!(user = %id, by = %principal.user, "account made");
-        let roles = wanted.iter().map(|(role, area)| HeldView { role: role.as_str(), area: area.to_string() }).collect();
+        let roles =
+            wanted.iter().map(|(role, area)| HeldView { role: role.as_str(), area: area.to_string() }).collect();
         Ok(UserView { id: id.to_string(), login, name: name.trim().to_owned(), active: true, roles })
     });
     let made = made.await?;
