@@ -57,8 +57,14 @@ fn two_phones_edit_the_same_case_offline_and_nothing_is_lost() {
         ]),
     );
     assert_eq!(status, 200, "{reply}");
+    let app = world.app();
+    let mut here = he.core().document(case).unwrap();
+    for entry in server::journal::of_document(&mut app.db.get().unwrap(), case).unwrap() {
+        here.admit(&entry.bytes, sync_core::document::Trust::Server, |_, _| Ok(())).unwrap();
+    }
     he.sync();
     let settled = he.case(case);
+    assert_eq!((settled.conflicts.clone(), settled.passages.clone()), (vec![], vec![]));
     assert!(!settled.needs_review() && settled.number("people_involved") == Some(23));
     world.check_rebuild();
 }
@@ -234,4 +240,26 @@ fn an_idle_sync_is_one_request_that_does_not_grow_with_the_documents() {
     }
     let after = idle(&he);
     assert!(after < 1_024 && after.abs_diff(before) < 64, "{before} then {after} bytes");
+}
+
+#[test]
+fn what_a_desk_writes_passes_the_firewall_of_every_phone() {
+    let world = World::new();
+    let he = world.phone("he");
+    let case = he.report("工人聚集。");
+    he.sync();
+    let (status, reply) = world.desk(
+        "community",
+        case,
+        serde_json::json!([{"edit": "set_field", "path": "people_involved", "value": 23}, {"edit": "add_event", "kind": "accepted"}]),
+    );
+    assert_eq!(status, 200, "{reply}");
+    let app = world.app();
+    let entries = server::journal::of_document(&mut app.db.get().unwrap(), case).unwrap();
+    let mut here = he.core().document(case).unwrap();
+    for entry in entries {
+        here.admit(&entry.bytes, sync_core::document::Trust::Server, |_, _| Ok(())).unwrap();
+    }
+    he.sync();
+    assert_eq!(he.case(case), world.case(case));
 }

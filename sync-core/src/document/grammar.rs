@@ -191,8 +191,12 @@ impl Walk<'_> {
         match &op.action {
             legacy::OpType::Make(kind) => self.make(&place, key.as_str(), *kind, op, id),
             legacy::OpType::Put(value) => self.put(&place, key.as_str(), value, op, id),
+            // Settling a conflict with one of the standing values may be told as the removal of the others.
+            legacy::OpType::Delete if matches!(place, Place::Root | Place::Section(_) | Place::Item(..)) => {
+                self.put(&place, key.as_str(), &ScalarValue::Null, op, id)
+            }
             legacy::OpType::Delete => {
-                Err(refuse(RefusalCode::WrittenOnce, format!("`{key}` cannot be deleted; empty the register instead")))
+                Err(refuse(RefusalCode::WrittenOnce, format!("`{key}` is written once and cannot be deleted")))
             }
             _ => Err(refuse(RefusalCode::UnknownPlace, format!("counters and marks have no place here (`{key}`)"))),
         }

@@ -155,7 +155,15 @@ impl<'a> Writer<'a> {
             [(automerge::Value::Scalar(s), _)] => s.as_ref() == &scalar,
             _ => false,
         };
-        if same { Ok(()) } else { self.tx.put(&obj, key, scalar).map_err(engine) }
+        if same {
+            return Ok(());
+        }
+        // Writing one of two standing values would only remove the other, and nobody could tell who settled it: write anew.
+        let null = |v: &automerge::Value<'_>| matches!(v, automerge::Value::Scalar(s) if s.is_null());
+        if standing.len() > 1 && !standing.iter().any(|(v, _)| null(v)) && scalar != ScalarValue::Null {
+            self.tx.put(&obj, key, ScalarValue::Null).map_err(engine)?;
+        }
+        self.tx.put(&obj, key, scalar).map_err(engine)
     }
 
     /// Adds an item to a collection, with its registers and, where the collection has one, its text.

@@ -95,10 +95,11 @@ class Store(World):
             def read(self):
                 return HostTime(wall_ms=1_558_054_800_000, monotonic_ms=1, boot=1)
 
-        self.phone()
         phone = PhoneLibrary.open(self.path("one"), KEY, Clock())
+        phone.log_in(URL, LOGIN, PASSWORD, "one")
         case = self.case(phone, "钟")
-        self.assertEqual(phone.read_case(case).timeline[0].kind, "reported")
+        self.assertEqual(phone.read_case(case).created_ms, 1_558_054_800_000)
+        self.assertEqual(phone.read_case(case).timeline[0].claimed_ms, 1_558_054_800_000)
 
 
 class Editing(World):
@@ -283,17 +284,21 @@ class Syncing(World):
         one.sync()
         self.assertEqual(one.read_case(case).fields["title"], text("乱码"))
 
-    def test_two_values_of_one_field_are_both_kept_until_somebody_settles(self):
+    def conflict(self):
+        """Two phones that hold the same case, on which they set one field each by themselves."""
         one, two = self.phone("one"), self.phone("two", OTHER)
         case = self.case(one, "冲突")
         one.sync()
         two.sync()
-        one.set_field(case, "people_involved", number(23))
         one.set_field(case, "people_involved", number(25))
         two.set_field(case, "people_involved", number(30))
         two.set_field(case, "place.detail", text("三楼"))
         for phone in (one, two, one):
             phone.sync()
+        return one, two, case
+
+    def settle(self, which):
+        one, two, case = self.conflict()
         for phone in (one, two):
             view = phone.read_case(case)
             self.assertEqual([c.path for c in view.conflicts], ["people_involved"])
@@ -301,12 +306,19 @@ class Syncing(World):
             self.assertEqual({v.value.value for v in values}, {25, 30})
             self.assertEqual(values[0].value, view.fields["people_involved"])
             self.assertEqual(view.fields["place.detail"], text("三楼"))
-        one.settle_conflict(case, "people_involved", number(30))
-        one.sync()
+        settled = one.read_case(case).conflicts[0].values[which].value
+        one.settle_conflict(case, "people_involved", settled)
+        self.assertEqual(one.sync().refused, 0)
         two.sync()
         for phone in (one, two):
             view = phone.read_case(case)
-            self.assertEqual((view.conflicts, view.fields["people_involved"]), ([], number(30)))
+            self.assertEqual((view.conflicts, view.fields["people_involved"]), ([], settled))
+
+    def test_two_values_of_one_field_are_both_kept_until_the_displayed_one_is_chosen(self):
+        self.settle(0)
+
+    def test_two_values_of_one_field_are_both_kept_until_the_other_one_is_chosen(self):
+        self.settle(1)
 
     def test_a_sync_can_be_cancelled_and_goes_on_later(self):
         one, two = self.phone("one"), self.phone("two", OTHER)

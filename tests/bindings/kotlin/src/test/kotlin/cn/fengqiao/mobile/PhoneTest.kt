@@ -96,7 +96,8 @@ class PhoneTest {
             assertEquals(listOf("reported", "fact_added", "guided"), view.timeline.map { it.kind })
             assertEquals(FieldValue.Flag(true), view.fields["wage_arrears"])
             assertNull(view.timeline.first().witness)
-            assertTrue(phone.obligations(case).all { it.outcome == "pending" && it.dueMs > it.startedMs })
+            val countdowns = phone.obligations(case)
+            assertTrue(countdowns.any { it.outcome == "pending" } && countdowns.all { it.dueMs >= it.startedMs && it.zh != "" })
             assertEquals(listOf(case), phone.search("王某").map { it.id })
             assertEquals(listOf(case), phone.listCases(ListFilterInput(unsynced = true)).map { it.id })
             assertEquals(DocumentStatusView.OnlyHere, phone.documentStatus(case))
@@ -201,8 +202,7 @@ class PhoneTest {
         one.close()
     }
 
-    @Test
-    fun `two values of one field are both kept until somebody settles`() {
+    private fun settle(which: Int) {
         val one = phone("one")
         val two = phone("two", colleague)
         val case = newCase(one, "冲突")
@@ -216,18 +216,26 @@ class PhoneTest {
             val view = phone.readCase(case)
             assertEquals(listOf("people_involved"), view.conflicts.map { it.path })
             assertEquals(setOf(number(25), number(30)), view.conflicts.single().values.map { it.value }.toSet())
+            assertEquals(view.fields["people_involved"], view.conflicts.single().values.first().value)
             assertEquals(text("三楼"), view.fields["place.detail"])
         }
-        one.settleConflict(case, "people_involved", number(30))
-        one.sync()
+        val settled = one.readCase(case).conflicts.single().values[which].value
+        one.settleConflict(case, "people_involved", settled)
+        assertEquals(0uL, one.sync().refused)
         two.sync()
         for (phone in listOf(one, two)) {
             val view = phone.readCase(case)
             assertTrue(view.conflicts.isEmpty())
-            assertEquals(number(30), view.fields["people_involved"])
+            assertEquals(settled, view.fields["people_involved"])
         }
         listOf(one, two).forEach { it.close() }
     }
+
+    @Test
+    fun `two values of one field are both kept until the displayed one is chosen`() = settle(0)
+
+    @Test
+    fun `two values of one field are both kept until the other one is chosen`() = settle(1)
 
     @Test
     fun `a call that waits is cancelled and reading goes on beside it`() {
