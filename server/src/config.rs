@@ -91,8 +91,8 @@ impl Config {
         let file = file.unwrap_or(Path::new("fengqiao.toml"));
         Figment::from(Serialized::defaults(Config::default()))
             .merge(Toml::file(file))
-            // The variable with a new account's password belongs to `user add`.
-            .merge(Env::prefixed("FENGQIAO_").ignore(&["password"]))
+            // Two kinds of variables are no settings: the password of `user add`, and what tests are told.
+            .merge(Env::prefixed("FENGQIAO_").filter(|name| name != "password" && !name.starts_with("test_")))
             .merge(Serialized::defaults(flags))
             .extract()
             .map_err(|e| ConfigError(e.to_string()))

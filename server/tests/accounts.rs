@@ -60,6 +60,19 @@ fn a_lost_answer_is_made_good_and_a_copied_token_closes_the_session() {
 }
 
 #[test]
+fn the_same_token_sent_twice_at_once_is_answered_twice() {
+    let hall = Hall::open();
+    // The second token, so that there is one before it to be spent.
+    let first = hall.sign_in("lin").refresh();
+    let token = hall.refresh(&first, None).refresh();
+    let statuses: Vec<u16> = std::thread::scope(|threads| {
+        let asked: Vec<_> = (0..4).map(|_| threads.spawn(|| hall.refresh(&token, None).status)).collect();
+        asked.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    assert_eq!(statuses, [200; 4]);
+}
+
+#[test]
 fn a_session_ends_when_it_is_not_refreshed_for_its_days() {
     let hall = Hall::open();
     let me = hall.sign_in("lin");

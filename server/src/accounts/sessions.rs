@@ -114,10 +114,10 @@ pub fn refresh(
     entropy: &dyn Entropy,
 ) -> Result<Result<Opened, RefreshError>, RefreshError> {
     let presented = hash(token);
-    let found = sessions::table
-        .filter(sessions::current_hash.eq(&presented).or(sessions::previous_hash.eq(Some(&presented))))
-        .first::<Row>(conn)
-        .optional()?;
+    let shown = || sessions::current_hash.eq(hash(token)).or(sessions::previous_hash.eq(Some(hash(token))));
+    // Locked before it is read: the same token may be sent twice at once.
+    diesel::update(sessions::table.filter(shown())).set(sessions::revoked_ms.eq(sessions::revoked_ms)).execute(conn)?;
+    let found = sessions::table.filter(shown()).first::<Row>(conn).optional()?;
     let Some(row) = found else {
         let spent: Option<String> =
             spent_tokens::table.find(&presented).select(spent_tokens::session_id).first(conn).optional()?;

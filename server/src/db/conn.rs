@@ -40,6 +40,14 @@ pub enum DbError {
     Row(String),
 }
 
+impl DbError {
+    /// Whether another transaction was faster, so that the same request may succeed when it is sent again.
+    pub fn is_race(&self) -> bool {
+        use diesel::result::{DatabaseErrorKind as Kind, Error};
+        matches!(self, Self::Query(Error::DatabaseError(Kind::UniqueViolation | Kind::SerializationFailure, _)))
+    }
+}
+
 /// The pool.
 #[derive(Clone)]
 pub struct Database {

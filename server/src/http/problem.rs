@@ -189,6 +189,12 @@ impl From<DbError> for Problem {
                 tracing::error!(%error, "the database cannot be reached");
                 Self::unavailable("database_unavailable", "the database cannot be reached").remedy("try again later")
             }
+            error if error.is_race() => {
+                tracing::warn!(%error, "two requests met");
+                Self::unavailable("try_again", "another request changed the same thing at the same moment")
+                    .retry_after_s(1)
+                    .remedy("send it again")
+            }
             other => Self::internal(&other),
         }
     }

@@ -1,6 +1,7 @@
-//! A hall to test against: a real server on a free port, its own SQLite file, a clock that tests can move, and a few people.
+//! A hall to test against: a real server on a free port, its own database, a clock that tests can move, and a few people.
 
-use std::path::Path;
+mod database;
+
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -12,6 +13,8 @@ use server::config::Config;
 use server::run::{RunningServer, serve};
 use sync_core::sync::bundle::DeviceKey;
 use sync_core::time::Clock as _;
+
+use database::TestDatabase;
 
 /// When the hall opens: 09:00 on 17 May 2019 in Beijing.
 pub(crate) const START_MS: i64 = 1_558_054_800_000;
@@ -39,6 +42,8 @@ pub(crate) struct Hall {
     pub(crate) clock: Arc<DemoClock>,
     server: RunningServer,
     agent: ureq::Agent,
+    // After the server: what it works on goes when it has gone.
+    _database: TestDatabase,
     _folder: tempfile::TempDir,
 }
 
@@ -79,11 +84,12 @@ impl Hall {
     pub(crate) fn open() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let clock = Arc::new(DemoClock::starting_at(START_MS));
-        let server = serve(config(folder.path()), clock.clone()).unwrap();
+        let database = TestDatabase::new(folder.path());
+        let server = serve(config(&database.url), clock.clone()).unwrap();
         let plan = areas::parse("people.toml", PEOPLE.as_bytes()).unwrap();
         server.app.db.transaction(|conn| areas::import(conn, &plan, START_MS, &SystemEntropy)).unwrap();
         let agent = ureq::Agent::config_builder().http_status_as_error(false).build().new_agent();
-        Self { clock, server, agent, _folder: folder }
+        Self { clock, server, agent, _database: database, _folder: folder }
     }
 
     /// What its clock shows.
@@ -156,13 +162,8 @@ pub(crate) fn base64url(bytes: &[u8]) -> String {
     base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes)
 }
 
-fn config(folder: &Path) -> Config {
-    Config {
-        listen: "127.0.0.1:0".into(),
-        database: folder.join("hall.db").display().to_string(),
-        workers: 1,
-        ..Config::default()
-    }
+fn config(database: &str) -> Config {
+    Config { listen: "127.0.0.1:0".into(), database: database.into(), workers: 1, ..Config::default() }
 }
 
 fn read(mut response: ureq::http::Response<ureq::Body>) -> Answer {
