@@ -1,8 +1,5 @@
 //! The typed edits as methods. Each commits to the store before it returns; whether it is allowed is decided in `sync-core`.
 
-use serde_json::Value;
-use sync_core::edit::Edit;
-use sync_core::ids::DocumentId;
 use sync_core::shape::DocumentKind;
 
 use crate::edits::{AttachmentInput, DraftInput, EditInput, EditedView, draft_in, edits_in};
@@ -26,9 +23,6 @@ impl PhoneLibrary {
     pub fn apply(&self, id: String, edits: Vec<EditInput>) -> Result<EditedView> {
         let mut all = Vec::new();
         for edit in edits {
-            if let EditInput::SettleConflict { path, value } = &edit {
-                all.extend(self.loosen(document_id("record", &id)?, path, value));
-            }
             all.extend(edits_in(edit)?);
         }
         let edited = self.phone.edit(document_id("record", &id)?, &all).map_err(PhoneLibError::about("record", &id))?;
@@ -91,21 +85,6 @@ impl PhoneLibrary {
 }
 
 impl PhoneLibrary {
-    /// Writing the value that is displayed anyway would only strike out the others, and nothing may be struck out of a document. So
-    /// the register is given another value first, in the same change: then the value that settles it is a writing like any other.
-    fn loosen(&self, id: DocumentId, path: &str, value: &FieldValue) -> Option<Edit> {
-        let case = self.phone.case(id).map(|s| s.conflicts);
-        let conflicts = case.or_else(|_| self.phone.patrol(id).map(|s| s.conflicts)).ok()?;
-        let settled = Value::from(value.clone());
-        let standing: Vec<Value> =
-            conflicts.into_iter().find(|c| c.path == path)?.values.into_iter().map(|v| v.value).collect();
-        if standing.first() != Some(&settled) {
-            return None;
-        }
-        let between = if settled.is_null() { standing.into_iter().find(|v| !v.is_null())? } else { Value::Null };
-        Some(Edit::SetField { path: path.to_owned(), value: between })
-    }
-
     fn create(&self, kind: DocumentKind, draft: DraftInput) -> Result<String> {
         Ok(self.phone.create(&draft_in(kind, draft)?)?.to_string())
     }
