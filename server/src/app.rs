@@ -191,7 +191,8 @@ impl KeyCache {
 }
 
 /// The rules and the calendar that the settings name, or the shipped ones.
-fn law(config: &Config) -> Result<Law, AppError> {
+/// The rules and the calendar of a configuration.
+pub(crate) fn law(config: &Config) -> Result<Law, AppError> {
     let at = |file: &str, problem: String| AppError::Law { file: file.to_owned(), problem };
     let read = |file: &str| std::fs::read_to_string(file).map_err(|e| at(file, e.to_string()));
     let mut law = Law::shipped();

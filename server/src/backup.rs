@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use sync_core::ids::Entropy;
 
 use crate::db::tables::{
-    actors, areas, assignments, communities, devices, journal as journal_table, quarantine, sessions, settings, signing_keys,
-    spent_tokens, users,
+    actors, areas, assignments, communities, devices, journal as journal_table, quarantine, sessions, settings,
+    signing_keys, spent_tokens, users,
 };
 use crate::db::{AnyConnection, Database, DbError};
 use crate::projection::Law;

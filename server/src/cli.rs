@@ -49,11 +49,46 @@ enum Command {
     /// The keys that the server signs with.
     #[command(subcommand)]
     Keys(operate::KeysCommand),
+    /// Recompute every table from the journal.
+    Rebuild {
+        /// Only compare; end with 1 if a table differs.
+        #[arg(long)]
+        check: bool,
+    },
+    /// Write accounts, keys, journal and quarantine to one file, beside running servers.
+    Backup {
+        /// The file to write.
+        file: PathBuf,
+    },
+    /// Read a backup into an empty database. The journal gets a new identity, so that phones offer again what may be missing.
+    Restore {
+        /// The file to read.
+        file: PathBuf,
+    },
+    /// Replay the case of the seed article with several phones, then keep serving.
+    Demo(DemoArgs),
     /// Print the settings in effect, secrets masked.
     Config,
     /// Print the description of the API.
     Openapi,
 }
+
+/// How the demo is run.
+#[derive(clap::Args, Debug, Clone)]
+pub struct DemoArgs {
+    /// End after the replay instead of serving on.
+    #[arg(long)]
+    pub exit: bool,
+    /// One JSON object a step and, last, one summary object.
+    #[arg(long)]
+    pub json: bool,
+    /// Use the configured database instead of a temporary file; it must be new.
+    #[arg(long)]
+    pub keep_database: bool,
+}
+
+/// What runs the demo: it opens phones, which this library does not know.
+pub type Demo = fn(&DemoArgs, Config) -> Result<(), Box<dyn Error + Send + Sync>>;
 
 /// Why a command did not do what was asked.
 #[derive(Debug)]
@@ -77,18 +112,22 @@ impl<E: Into<Box<dyn Error + Send + Sync>>> From<E> for Failure {
 }
 
 /// Runs the program.
-pub fn main() -> ExitCode {
+pub fn main(demo: Demo) -> ExitCode {
     // A wrong argument makes clap explain itself and end with 2.
     let cli = Cli::parse();
-    match run(cli) {
+    match run(cli, demo) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Input(error)) => told(&*error, 2),
         Err(Failure::Other(error)) => told(&*error, 1),
     }
 }
 
-fn run(cli: Cli) -> Result<(), Failure> {
-    let config = Config::load(cli.config.as_deref(), &cli.flags).map_err(Failure::input)?;
+fn run(cli: Cli, demo: Demo) -> Result<(), Failure> {
+    let mut config = Config::load(cli.config.as_deref(), &cli.flags).map_err(Failure::input)?;
+    if matches!(cli.command, Command::Demo(_)) && cli.flags.log_filter.is_none() {
+        // The story is for reading; what the server logs meanwhile is not.
+        config.log_filter = "error".into();
+    }
     crate::logging::begin(&config);
     match cli.command {
         Command::Serve { migrate } => operate::serve(config, migrate),
@@ -96,6 +135,10 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Import { file } => operate::import(config, &file),
         Command::User(command) => accounts::user(config, command),
         Command::Keys(command) => operate::keys(config, &command),
+        Command::Rebuild { check } => operate::rebuild(config, check),
+        Command::Backup { file } => operate::backup(config, &file),
+        Command::Restore { file } => operate::restore(config, &file),
+        Command::Demo(args) => Ok(demo(&args, config)?),
         Command::Config => say(config.shown().trim_end()),
         Command::Openapi => say(&crate::http::openapi::json()?),
     }

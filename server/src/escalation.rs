@@ -58,6 +58,13 @@ pub fn run(app: &App) -> Result<Round, MergeError> {
     Ok(round)
 }
 
+/// Whether something is due now that nobody has acted on yet.
+pub fn is_behind(app: &App) -> Result<bool, DbError> {
+    let mut conn = app.db.get()?;
+    let due: i64 = cases::table.filter(cases::next_action_ms.le(app.clock.now_ms())).count().get_result(&mut *conn)?;
+    Ok(due > 0)
+}
+
 fn act(app: &App, document: &str, community: &str, round: &mut Round) -> Result<(), MergeError> {
     let id: DocumentId = document.parse().map_err(|_| DbError::Row(format!("document {document}")))?;
     let community = AreaCode::new(community).map_err(|_| DbError::Row(format!("community {community}")))?;
@@ -71,7 +78,9 @@ fn act(app: &App, document: &str, community: &str, round: &mut Round) -> Result<
             let due = obligations(&state, &app.law.rules, &app.law.calendar, now_ms);
             let mut overdue: Vec<_> = due.into_iter().filter(|o| o.outcome == Outcome::Overdue).collect();
             overdue.sort_by_key(|o| o.due_ms);
-            let Some((kind, body)) = overdue.iter().find_map(|o| action(o, &state, &app.law.rules)) else { return Ok(None) };
+            let Some((kind, body)) = overdue.iter().find_map(|o| action(o, &state, &app.law.rules)) else {
+                return Ok(None);
+            };
             merge::edits(conn, &app.context(), id, &[Edit::AddEvent { kind, body }], None)?;
             Ok(Some(kind))
         })?;

@@ -40,7 +40,12 @@ impl Feed {
         let changes = changes.into_iter().map(Bytes::from);
         match self.deliveries.last_mut().filter(|d| d.document == document) {
             Some(last) => last.changes.extend(changes),
-            None => self.deliveries.push(Delivery { document, kind, community: community.clone(), changes: changes.collect() }),
+            None => self.deliveries.push(Delivery {
+                document,
+                kind,
+                community: community.clone(),
+                changes: changes.collect(),
+            }),
         }
     }
 }
@@ -60,9 +65,15 @@ pub fn collect(
     for community in subject.communities() {
         let Some(head) = journal::head(conn, &community)? else { continue };
         let scope = scope(subject, &community);
-        let cursor = cursors.iter().find(|c| c.community == community && c.scope == scope && (0..=head).contains(&c.position));
+        let cursor =
+            cursors.iter().find(|c| c.community == community && c.scope == scope && (0..=head).contains(&c.position));
         // Whoever has read nothing, or under other rights, begins with whole documents as they are now; changes follow from here.
-        let fresh = || Cursor { community: community.clone(), position: head, backfill: Some(DocumentId(uuid::Uuid::nil())), scope };
+        let fresh = || Cursor {
+            community: community.clone(),
+            position: head,
+            backfill: Some(DocumentId(uuid::Uuid::nil())),
+            scope,
+        };
         let mut cursor = cursor.cloned().unwrap_or_else(fresh);
         if head == 0 {
             cursor.backfill = None;

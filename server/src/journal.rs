@@ -259,7 +259,8 @@ pub fn documents_after(
 
 /// A document as the journal makes it.
 pub fn load(conn: &mut AnyConnection, id: DocumentId) -> Result<Option<Document>, DbError> {
-    let saved: Option<Vec<u8>> = documents::table.find(id.to_string()).select(documents::saved).first(conn).optional()?;
+    let saved: Option<Vec<u8>> =
+        documents::table.find(id.to_string()).select(documents::saved).first(conn).optional()?;
     let Some(saved) = saved else { return Ok(None) };
     Document::load(&saved).map(Some).map_err(|e| DbError::Row(format!("document {id}: {e}")))
 }

@@ -1,7 +1,9 @@
-//! The program `fengqiao`. Everything it does is in the library.
+//! The program `fengqiao`. What a server does is in the library; only the demo, which opens phones too, is here.
+
+mod demo;
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    server::cli::main()
+    server::cli::main(demo::run)
 }

@@ -318,7 +318,12 @@ fn by_desk(
 }
 
 /// Makes a document at a desk.
-pub fn create(conn: &mut AnyConnection, context: &Context<'_>, draft: &Draft, subject: &Subject) -> Result<DocumentId, MergeError> {
+pub fn create(
+    conn: &mut AnyConnection,
+    context: &Context<'_>,
+    draft: &Draft,
+    subject: &Subject,
+) -> Result<DocumentId, MergeError> {
     if journal::lock(conn, std::slice::from_ref(&draft.community))?.is_empty() {
         return Err(MergeError::Edit(EditError::InvalidValue {
             field: "community".into(),

@@ -212,7 +212,8 @@ pub fn case_page(
         Ok(after) => after,
         Err(e) => return Ok(Err(e)),
     };
-    let words: Vec<String> = filter.q.as_deref().map(search::normalise).unwrap_or_default().split(' ').map(str::to_owned).collect();
+    let words: Vec<String> =
+        filter.q.as_deref().map(search::normalise).unwrap_or_default().split(' ').map(str::to_owned).collect();
     let words: Vec<String> = words.into_iter().filter(|w| !w.is_empty()).take(8).collect();
     let found = match words.iter().max_by_key(|w| w.chars().count()) {
         Some(word) => projection::candidates(conn, word, SEARCH_MAX)?,
@@ -222,7 +223,8 @@ pub fn case_page(
     let mut items: Vec<CaseSummary> = Vec::new();
     // Some rows of a community may be hidden from the asker: fetch on until the page is full, with a bound.
     for _ in 0..100 {
-        let rows = batch(conn, subject, filter, sort, ascending, after.as_ref(), &words, found.as_deref(), now_ms, limit + 1)?;
+        let rows =
+            batch(conn, subject, filter, sort, ascending, after.as_ref(), &words, found.as_deref(), now_ms, limit + 1)?;
         let exhausted = rows.len() <= wanted;
         after = rows.last().map(|r| (r.key(sort), r.id.clone()));
         items.extend(rows.into_iter().filter(|r| r.place().is_some_and(|p| subject.may_read(&p))));
@@ -541,7 +543,11 @@ pub struct QuarantineRow {
 }
 
 /// What is kept aside in communities, last arrived first.
-pub fn quarantine_list(conn: &mut AnyConnection, communities: &[String], limit: i64) -> Result<Vec<QuarantineRow>, DbError> {
+pub fn quarantine_list(
+    conn: &mut AnyConnection,
+    communities: &[String],
+    limit: i64,
+) -> Result<Vec<QuarantineRow>, DbError> {
     Ok(quarantine::table
         .filter(quarantine::community.eq_any(communities))
         .order((quarantine::received_ms.desc(), quarantine::id.desc()))
@@ -589,7 +595,11 @@ pub struct Notification {
 }
 
 /// What was told in communities, last first.
-pub fn notification_list(conn: &mut AnyConnection, communities: &[String], limit: i64) -> Result<Vec<Notification>, DbError> {
+pub fn notification_list(
+    conn: &mut AnyConnection,
+    communities: &[String],
+    limit: i64,
+) -> Result<Vec<Notification>, DbError> {
     Ok(notifications::table
         .filter(notifications::community.eq_any(communities))
         .order((notifications::raised_ms.desc(), notifications::event.desc()))

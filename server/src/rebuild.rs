@@ -37,7 +37,11 @@ pub fn rebuild(db: &Database, law: &Law, write: bool) -> Result<Report, DbError>
     let ids: Vec<String> = {
         let mut conn = db.get()?;
         report.gaps = gaps(&mut conn)?;
-        journal_table::table.select(journal_table::document).distinct().order(journal_table::document).load(&mut *conn)?
+        journal_table::table
+            .select(journal_table::document)
+            .distinct()
+            .order(journal_table::document)
+            .load(&mut *conn)?
     };
     for id in &ids {
         db.transaction(|conn| one(conn, id, law, write, &mut report))?;
@@ -73,7 +77,9 @@ fn one(conn: &mut AnyConnection, id: &str, law: &Law, write: bool, report: &mut 
 
 fn live(conn: &mut AnyConnection, id: &str, like: &Rows) -> Result<Option<Rows>, DbError> {
     Ok(match like {
-        Rows::Patrol(_) => patrols::table.find(id).first::<PatrolRow>(conn).optional()?.map(|r| Rows::Patrol(Box::new(r))),
+        Rows::Patrol(_) => {
+            patrols::table.find(id).first::<PatrolRow>(conn).optional()?.map(|r| Rows::Patrol(Box::new(r)))
+        }
         Rows::Case(_, due, told) => {
             let Some(row) = cases::table.find(id).first::<CaseRow>(conn).optional()? else { return Ok(None) };
             let mut standing: BTreeMap<_, _> = obligations::table

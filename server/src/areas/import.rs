@@ -61,6 +61,13 @@ pub struct Plan {
     users: Vec<PlannedUser>,
 }
 
+impl Plan {
+    /// Login, name and password of the people to whom the file gives one.
+    pub fn logins(&self) -> impl Iterator<Item = (&str, &str, &str)> {
+        self.users.iter().filter_map(|u| Some((u.login.as_str(), u.name.as_str(), u.password.as_deref()?)))
+    }
+}
+
 /// What an import did.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Imported {

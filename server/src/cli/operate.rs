@@ -9,9 +9,11 @@ use super::{Failure, open, say};
 use crate::accounts::keys::{Keys, Purpose};
 use crate::app::App;
 use crate::areas;
+use crate::backup::BackupError;
 use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::db::Database;
+use sync_core::time::Clock as _;
 
 /// The largest import file accepted.
 const IMPORT_BYTES_MAX: u64 = 16 * 1024 * 1024;
@@ -81,4 +83,38 @@ pub(super) fn keys(config: Config, command: &KeysCommand) -> Result<(), Failure>
     let app = open(config)?;
     let kid = app.db.transaction(|conn| Keys::rotate(conn, purpose, app.now_ms(), &app.entropy))?;
     say(&format!("key {kid} is used from now on"))
+}
+
+pub(super) fn rebuild(config: Config, check: bool) -> Result<(), Failure> {
+    let app = open(config)?;
+    let report = crate::rebuild::rebuild(&app.db, &app.law, !check)?;
+    say(&serde_json::to_string_pretty(&report)?)?;
+    if check && !report.is_clean() {
+        return Err(Failure::from("the tables differ from the journal; run `fengqiao rebuild`"));
+    }
+    Ok(())
+}
+
+pub(super) fn backup(config: Config, file: &Path) -> Result<(), Failure> {
+    let db = Database::open(&config.database)?;
+    if !db.ready()? {
+        return Err(Failure::from("the database has pending migrations; run `fengqiao migrate`"));
+    }
+    let records = crate::backup::backup(&db, file)?;
+    say(&format!("{records} records in {}", file.display()))
+}
+
+pub(super) fn restore(config: Config, file: &Path) -> Result<(), Failure> {
+    let law = crate::app::law(&config)?;
+    let db = Database::open(&config.database)?;
+    db.migrate()?;
+    let records = crate::backup::restore(&db, &law, file, SystemClock.now_ms(), &crate::clock::SystemEntropy).map_err(
+        |e| match e {
+            BackupError::Db(e) => Failure::from(e),
+            e => Failure::input(e),
+        },
+    )?;
+    say(&format!(
+        "{records} records restored; the journal has a new identity, and phones will offer again what is missing"
+    ))
 }

@@ -44,7 +44,9 @@ impl From<EditError> for Problem {
         let detail = error.to_string();
         match error {
             EditError::UnknownField { field, .. } => Problem::invalid("field_unknown", detail).field(field),
-            EditError::InvalidValue { field, remedy, .. } => Problem::invalid("field_invalid", detail).field(field).remedy(remedy),
+            EditError::InvalidValue { field, remedy, .. } => {
+                Problem::invalid("field_invalid", detail).field(field).remedy(remedy)
+            }
             EditError::NotFound { id, .. } => Problem::not_found(detail).field(id),
             EditError::NotAllowed { action, remedy, .. } => Problem::forbidden(detail).field(action).remedy(remedy),
             EditError::Moot { kind, reason } => {
@@ -81,10 +83,16 @@ pub(super) fn visible(
 /// Cases that the asker may see.
 #[utoipa::path(get, path = "/v1/cases", tag = "cases", params(CaseFilter),
     responses((status = 200, body = Page<CaseSummary>), (status = 400, description = "A parameter is at fault")), security(("bearer" = [])))]
-pub async fn list(principal: Principal, filter: web::Query<CaseFilter>, app: web::Data<App>) -> Result<HttpResponse, Problem> {
+pub async fn list(
+    principal: Principal,
+    filter: web::Query<CaseFilter>,
+    app: web::Data<App>,
+) -> Result<HttpResponse, Problem> {
     let now_ms = app.now_ms();
     let filter = filter.into_inner();
-    let page = app.run(move |conn| -> Result<_, DbError> { queries::case_page(conn, &principal.subject, &filter, now_ms) }).await??;
+    let page = app
+        .run(move |conn| -> Result<_, DbError> { queries::case_page(conn, &principal.subject, &filter, now_ms) })
+        .await??;
     Ok(HttpResponse::Ok().json(page))
 }
 
@@ -116,7 +124,11 @@ pub struct PossibleDuplicate {
 /// One case file.
 #[utoipa::path(get, path = "/v1/cases/{id}", tag = "cases", params(("id" = String, Path, description = "The document")),
     responses((status = 200, body = CaseFile), (status = 404, description = "No such case")), security(("bearer" = [])))]
-pub async fn file(principal: Principal, id: web::Path<DocumentId>, app: web::Data<App>) -> Result<HttpResponse, Problem> {
+pub async fn file(
+    principal: Principal,
+    id: web::Path<DocumentId>,
+    app: web::Data<App>,
+) -> Result<HttpResponse, Problem> {
     let id = id.into_inner();
     let shared = app.clone();
     let file = app
@@ -175,7 +187,8 @@ pub(super) fn history_of(conn: &mut AnyConnection, id: DocumentId) -> Result<Vec
     for entry in entries {
         let touches = match &mut document {
             None => {
-                let (founded, inspected) = Document::found(&entry.bytes, Trust::Server).map_err(|e| Problem::internal(&e))?;
+                let (founded, inspected) =
+                    Document::found(&entry.bytes, Trust::Server).map_err(|e| Problem::internal(&e))?;
                 document = Some(founded);
                 inspected.touches
             }
@@ -214,7 +227,11 @@ fn history_entry(conn: &mut AnyConnection, entry: Entry, what: Vec<String>) -> R
 /// Who wrote what in a case, when it was written and when it arrived.
 #[utoipa::path(get, path = "/v1/cases/{id}/history", tag = "cases", params(("id" = String, Path, description = "The document")),
     responses((status = 200, body = Vec<HistoryEntry>), (status = 404, description = "No such case")), security(("bearer" = [])))]
-pub async fn history(principal: Principal, id: web::Path<DocumentId>, app: web::Data<App>) -> Result<HttpResponse, Problem> {
+pub async fn history(
+    principal: Principal,
+    id: web::Path<DocumentId>,
+    app: web::Data<App>,
+) -> Result<HttpResponse, Problem> {
     let id = id.into_inner();
     let entries = app
         .run(move |conn| -> Result<_, Problem> {
@@ -252,7 +269,11 @@ pub struct Made {
 #[utoipa::path(post, path = "/v1/cases", tag = "cases", request_body = CaseCreateRequest,
     responses((status = 201, body = Made), (status = 400, description = "A field is at fault"), (status = 403, description = "Not allowed")),
     security(("bearer" = [])))]
-pub async fn create(principal: Principal, body: web::Json<CaseCreateRequest>, app: web::Data<App>) -> Result<HttpResponse, Problem> {
+pub async fn create(
+    principal: Principal,
+    body: web::Json<CaseCreateRequest>,
+    app: web::Data<App>,
+) -> Result<HttpResponse, Problem> {
     let CaseCreateRequest { community, edits } = body.into_inner();
     let shared = app.clone();
     let id = app
@@ -261,7 +282,9 @@ pub async fn create(principal: Principal, body: web::Json<CaseCreateRequest>, ap
             Ok(merge::create(conn, &shared.context(), &draft, &principal.subject)?)
         })
         .await?;
-    Ok(HttpResponse::Created().insert_header(("Location", format!("/v1/cases/{id}"))).json(Made { id, made: Vec::new() }))
+    Ok(HttpResponse::Created()
+        .insert_header(("Location", format!("/v1/cases/{id}")))
+        .json(Made { id, made: Vec::new() }))
 }
 
 /// Edits of a case at a desk; all or nothing.

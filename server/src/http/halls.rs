@@ -48,7 +48,11 @@ const SOON_MS: i64 = 4 * 3_600_000;
 #[utoipa::path(get, path = "/v1/halls/{area}/queue", tag = "halls",
     params(("area" = String, Path, description = "Code of a community, street or district")),
     responses((status = 200, body = Queue), (status = 404, description = "No such hall")), security(("bearer" = [])))]
-pub async fn queue(principal: Principal, area: web::Path<String>, app: web::Data<App>) -> Result<HttpResponse, Problem> {
+pub async fn queue(
+    principal: Principal,
+    area: web::Path<String>,
+    app: web::Data<App>,
+) -> Result<HttpResponse, Problem> {
     let code = area.into_inner();
     let now_ms = app.now_ms();
     let queue = app
@@ -110,7 +114,9 @@ fn codes(principal: &Principal) -> Vec<String> {
     security(("bearer" = [])))]
 pub async fn notifications(principal: Principal, app: web::Data<App>) -> Result<HttpResponse, Problem> {
     principal.must_hold(DESKS)?;
-    let list = app.run(move |conn| -> Result<_, DbError> { queries::notification_list(conn, &codes(&principal), 500) }).await?;
+    let list = app
+        .run(move |conn| -> Result<_, DbError> { queries::notification_list(conn, &codes(&principal), 500) })
+        .await?;
     Ok(HttpResponse::Ok().json(list))
 }
 
@@ -127,14 +133,20 @@ fn reviewed(principal: &Principal) -> Vec<String> {
     security(("bearer" = [])))]
 pub async fn quarantine(principal: Principal, app: web::Data<App>) -> Result<HttpResponse, Problem> {
     principal.must_hold(&[Role::Supervisor])?;
-    let list = app.run(move |conn| -> Result<_, DbError> { queries::quarantine_list(conn, &reviewed(&principal), 500) }).await?;
+    let list = app
+        .run(move |conn| -> Result<_, DbError> { queries::quarantine_list(conn, &reviewed(&principal), 500) })
+        .await?;
     Ok(HttpResponse::Ok().json(list))
 }
 
 /// One refused change.
 #[utoipa::path(get, path = "/v1/quarantine/{id}", tag = "quarantine", params(("id" = String, Path, description = "Its id")),
     responses((status = 200, body = QuarantineRow), (status = 404, description = "No such entry")), security(("bearer" = [])))]
-pub async fn quarantined(principal: Principal, id: web::Path<String>, app: web::Data<App>) -> Result<HttpResponse, Problem> {
+pub async fn quarantined(
+    principal: Principal,
+    id: web::Path<String>,
+    app: web::Data<App>,
+) -> Result<HttpResponse, Problem> {
     principal.must_hold(&[Role::Supervisor])?;
     let id = id.into_inner();
     let found = app
@@ -143,5 +155,7 @@ pub async fn quarantined(principal: Principal, id: web::Path<String>, app: web::
             Ok(list.into_iter().find(|q| q.id == id))
         })
         .await?;
-    found.map(|q| HttpResponse::Ok().json(q)).ok_or_else(|| Problem::not_found("there is no such entry, or you may not see it"))
+    found
+        .map(|q| HttpResponse::Ok().json(q))
+        .ok_or_else(|| Problem::not_found("there is no such entry, or you may not see it"))
 }

@@ -25,9 +25,15 @@ pub fn routes(config: &mut web::ServiceConfig) {
 /// Patrols that the asker may see.
 #[utoipa::path(get, path = "/v1/patrols", tag = "patrols", params(PatrolFilter),
     responses((status = 200, body = Page<PatrolSummary>)), security(("bearer" = [])))]
-pub async fn list(principal: Principal, filter: web::Query<PatrolFilter>, app: web::Data<App>) -> Result<HttpResponse, Problem> {
+pub async fn list(
+    principal: Principal,
+    filter: web::Query<PatrolFilter>,
+    app: web::Data<App>,
+) -> Result<HttpResponse, Problem> {
     let filter = filter.into_inner();
-    let page = app.run(move |conn| -> Result<_, DbError> { queries::patrol_page(conn, &principal.subject, &filter) }).await??;
+    let page = app
+        .run(move |conn| -> Result<_, DbError> { queries::patrol_page(conn, &principal.subject, &filter) })
+        .await??;
     Ok(HttpResponse::Ok().json(page))
 }
 
@@ -42,7 +48,11 @@ pub struct PatrolRecord {
 /// One patrol record as it is now.
 #[utoipa::path(get, path = "/v1/patrols/{id}", tag = "patrols", params(("id" = String, Path, description = "The document")),
     responses((status = 200, body = PatrolRecord), (status = 404, description = "No such patrol")), security(("bearer" = [])))]
-pub async fn record(principal: Principal, id: web::Path<DocumentId>, app: web::Data<App>) -> Result<HttpResponse, Problem> {
+pub async fn record(
+    principal: Principal,
+    id: web::Path<DocumentId>,
+    app: web::Data<App>,
+) -> Result<HttpResponse, Problem> {
     let id = id.into_inner();
     let state = app
         .run(move |conn| -> Result<_, Problem> {
@@ -58,7 +68,11 @@ pub async fn record(principal: Principal, id: web::Path<DocumentId>, app: web::D
 /// Who wrote what in a patrol record, when it was written and when it arrived.
 #[utoipa::path(get, path = "/v1/patrols/{id}/history", tag = "patrols", params(("id" = String, Path, description = "The document")),
     responses((status = 200, body = Vec<HistoryEntry>), (status = 404, description = "No such patrol")), security(("bearer" = [])))]
-pub async fn history(principal: Principal, id: web::Path<DocumentId>, app: web::Data<App>) -> Result<HttpResponse, Problem> {
+pub async fn history(
+    principal: Principal,
+    id: web::Path<DocumentId>,
+    app: web::Data<App>,
+) -> Result<HttpResponse, Problem> {
     let id = id.into_inner();
     let entries = app
         .run(move |conn| -> Result<_, Problem> {

@@ -11,7 +11,8 @@ use sync_core::ids::DeviceId;
 use sync_core::limits;
 use sync_core::sync::server::scope;
 use sync_core::sync::wire::{
-    self, Bundle, BundleRefused, MEDIA_TYPE, PROTOCOL_VERSION, PushOutcome, PushResult, SyncRequest, SyncResponse, WireError,
+    self, Bundle, BundleRefused, MEDIA_TYPE, PROTOCOL_VERSION, PushOutcome, PushResult, SyncRequest, SyncResponse,
+    WireError,
 };
 use sync_core::sync::{bundle, token};
 
@@ -27,19 +28,19 @@ use crate::{feed, merge};
 /// Adds this room's routes.
 pub fn routes(config: &mut web::ServiceConfig) {
     config.service(
-        web::resource("/sync")
-            .app_data(web::PayloadConfig::new(limits::WIRE_BYTES_MAX))
-            .route(web::post().to(sync)),
+        web::resource("/sync").app_data(web::PayloadConfig::new(limits::WIRE_BYTES_MAX)).route(web::post().to(sync)),
     );
 }
 
 impl From<WireError> for Problem {
     fn from(error: WireError) -> Self {
         match error {
-            WireError::TooLarge { .. } => Problem::too_large(error.to_string()).remedy("send fewer bundles in one request"),
-            WireError::Version { .. } => {
-                Problem::invalid("protocol_version", error.to_string()).field("v").remedy("update the app, or the server first")
+            WireError::TooLarge { .. } => {
+                Problem::too_large(error.to_string()).remedy("send fewer bundles in one request")
             }
+            WireError::Version { .. } => Problem::invalid("protocol_version", error.to_string())
+                .field("v")
+                .remedy("update the app, or the server first"),
             WireError::NotCompressed | WireError::Malformed(_) => Problem::invalid("sync_malformed", error.to_string()),
         }
     }
@@ -93,9 +94,13 @@ pub async fn sync(
 }
 
 fn count(app: &App, results: &[PushResult]) {
-    let of = |kind: fn(&PushOutcome) -> bool| u64::try_from(results.iter().filter(|r| kind(&r.outcome)).count()).unwrap_or_default();
+    let of = |kind: fn(&PushOutcome) -> bool| {
+        u64::try_from(results.iter().filter(|r| kind(&r.outcome)).count()).unwrap_or_default()
+    };
     app.metrics.changes_accepted.inc_by(of(|o| matches!(o, PushOutcome::Accepted(_))));
-    app.metrics.changes_quarantined.inc_by(of(|o| matches!(o, PushOutcome::Quarantined(..) | PushOutcome::Unreadable(..))));
+    app.metrics
+        .changes_quarantined
+        .inc_by(of(|o| matches!(o, PushOutcome::Quarantined(..) | PushOutcome::Unreadable(..))));
 }
 
 fn answer(
@@ -119,12 +124,21 @@ fn answer(
         };
         match taken {
             Ok(taken) => {
-                sent.extend(taken.iter().filter(|r| matches!(r.outcome, PushOutcome::Accepted(_) | PushOutcome::Duplicate)).map(|r| r.hash));
+                sent.extend(
+                    taken
+                        .iter()
+                        .filter(|r| matches!(r.outcome, PushOutcome::Accepted(_) | PushOutcome::Duplicate))
+                        .map(|r| r.hash),
+                );
                 results.extend(taken);
             }
             Err(refusal) => {
                 tracing::warn!(%device, code = refusal.code.as_str(), detail = refusal.detail, "bundle refused");
-                refused.push(BundleRefused { index: u32::try_from(index).unwrap_or(u32::MAX), code: refusal.code, detail: refusal.detail });
+                refused.push(BundleRefused {
+                    index: u32::try_from(index).unwrap_or(u32::MAX),
+                    code: refusal.code,
+                    detail: refusal.detail,
+                });
             }
         }
     }
@@ -132,9 +146,11 @@ fn answer(
     let cursors = if request.journal == Some(identity) { request.cursors.as_slice() } else { &[] };
     let feed = feed::collect(conn, &principal.subject, cursors, &request.doubts, &sent)?;
     let key = time_keys.current().ok_or_else(|| Problem::internal(&"there is no key for time tokens"))?;
-    let known_scope = principal.subject.communities().iter().all(|c| {
-        request.cursors.iter().any(|k| k.community == *c && k.scope == scope(&principal.subject, c))
-    });
+    let known_scope = principal
+        .subject
+        .communities()
+        .iter()
+        .all(|c| request.cursors.iter().any(|k| k.community == *c && k.scope == scope(&principal.subject, c)));
     Ok(SyncResponse {
         version: PROTOCOL_VERSION,
         journal: identity,

@@ -1,0 +1,86 @@
+//! Tells the story: lines for people, Chinese first, or one JSON object a step. All words come from the message file.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+
+use serde::Deserialize;
+use serde_json::json;
+use sync_core::calendar::beijing_text;
+
+use super::{Fallible, Summary};
+
+#[derive(Deserialize)]
+struct Message {
+    zh: String,
+    en: String,
+}
+
+impl Message {
+    fn filled(text: &str, values: &[(&str, &str)]) -> String {
+        values.iter().fold(text.to_owned(), |t, (name, value)| t.replace(&format!("{{{name}}}"), value))
+    }
+}
+
+pub(super) struct Teller {
+    json: bool,
+    messages: BTreeMap<String, Message>,
+    step: u32,
+}
+
+fn line(text: &str) -> Fallible<()> {
+    match writeln!(std::io::stdout().lock(), "{text}") {
+        // A reader that has gone away (`| head`) is no error.
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(e.into()),
+        _ => Ok(()),
+    }
+}
+
+impl Teller {
+    pub(super) fn new(json: bool) -> Fallible<Self> {
+        Ok(Self { json, messages: toml::from_str(schema::DEMO_MESSAGES)?, step: 0 })
+    }
+
+    fn message(&self, key: &str) -> Fallible<&Message> {
+        self.messages.get(key).ok_or_else(|| format!("the message `{key}` is missing").into())
+    }
+
+    /// Both languages of a message, for use inside another one.
+    pub(super) fn words(&self, key: &str, values: &[(&str, &str)]) -> Fallible<(String, String)> {
+        let message = self.message(key)?;
+        Ok((Message::filled(&message.zh, values), Message::filled(&message.en, values)))
+    }
+
+    /// Tells one step. A value may give both languages, divided by `|`.
+    pub(super) fn tell(&mut self, key: &str, values: &[(&str, &str)], now_ms: i64) -> Fallible<()> {
+        let side = |n: usize| -> Vec<(&str, &str)> {
+            values.iter().map(|(k, v)| (*k, v.split('|').nth(n).unwrap_or(v))).collect()
+        };
+        let message = self.message(key)?;
+        let (zh, en) = (Message::filled(&message.zh, &side(0)), Message::filled(&message.en, &side(1)));
+        let at = beijing_text(now_ms);
+        self.step += 1;
+        if self.json {
+            return line(&json!({ "step": self.step, "key": key, "at": at, "zh": zh, "en": en }).to_string());
+        }
+        line(&format!("{}  {zh}\n       {en}\n", at.split(' ').nth(1).unwrap_or_default()))
+    }
+
+    /// Lists the logins.
+    pub(super) fn logins(&self, plan: &server::areas::Plan) -> Fallible<()> {
+        if self.json {
+            return Ok(());
+        }
+        for (login, name, password) in plan.logins() {
+            line(&format!("       {login:<20} {password:<26} {name}"))?;
+        }
+        line("")
+    }
+
+    /// The summary: JSON in one line at the end, or a small table.
+    pub(super) fn summary(&self, summary: &Summary) -> Fallible<()> {
+        if self.json {
+            return line(&serde_json::to_string(summary)?);
+        }
+        line(&serde_json::to_string_pretty(summary)?)
+    }
+}
