@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use diesel::prelude::*;
-use sync_core::document::{ChangeHash, Document, RawChange};
+use sync_core::document::{ChangeHash, Document, RawChange, Trust};
 use sync_core::ids::{ActorId, AreaCode, DeviceId, DocumentId, Entropy, JournalId, UserId};
 use sync_core::time::{TimeBasis, Witness};
 
@@ -262,7 +262,17 @@ pub fn load(conn: &mut AnyConnection, id: DocumentId) -> Result<Option<Document>
     let saved: Option<Vec<u8>> =
         documents::table.find(id.to_string()).select(documents::saved).first(conn).optional()?;
     let Some(saved) = saved else { return Ok(None) };
-    Document::load(&saved).map(Some).map_err(|e| DbError::Row(format!("document {id}: {e}")))
+    match Document::load(&saved) {
+        Ok(document) => Ok(Some(document)),
+        // The cache is damaged; the journal is the truth.
+        Err(damage) => {
+            tracing::error!(%id, %damage, "cached document unreadable, rebuilt from the journal");
+            let entries = of_document(conn, id)?;
+            Document::from_changes(entries.iter().map(|e| e.bytes.as_slice()), Trust::Server)
+                .map(Some)
+                .map_err(|e| DbError::Row(format!("document {id}: {e}")))
+        }
+    }
 }
 
 /// Writes the cache of a document.

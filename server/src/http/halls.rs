@@ -150,10 +150,7 @@ pub async fn quarantined(
     principal.must_hold(&[Role::Supervisor])?;
     let id = id.into_inner();
     let found = app
-        .run(move |conn| -> Result<_, DbError> {
-            let list = queries::quarantine_list(conn, &reviewed(&principal), 10_000)?;
-            Ok(list.into_iter().find(|q| q.id == id))
-        })
+        .run(move |conn| -> Result<_, DbError> { queries::quarantine_entry(conn, &reviewed(&principal), &id) })
         .await?;
     found
         .map(|q| HttpResponse::Ok().json(q))
