@@ -1,3 +1,6 @@
 //! One test binary: two cores link once. Runs on SQLite, and on PostgreSQL when `FENGQIAO_TEST_POSTGRES` names a cluster.
 
+mod bad_input;
+mod hand;
+mod operations;
 mod road;

@@ -107,7 +107,10 @@ fn anchored_evidence_that_arrives_late_withdraws_the_escalation() {
     assert_eq!(world.case(case).level, Level::Street);
     he.sync();
     let state = world.case(case);
-    assert_eq!((state.level, state.level_highest, state.status), (Level::Community, Level::Community, Status::Mediating));
+    assert_eq!(
+        (state.level, state.level_highest, state.status),
+        (Level::Community, Level::Community, Status::Mediating)
+    );
     let escalation = state.timeline.iter().find(|e| e.kind == EventKind::Escalation).unwrap();
     assert!(escalation.withdrawn.as_ref().is_some_and(|w| w.automatic));
     let (_, told) = world.get("/v1/notifications", Some(&world.token("street")));
@@ -186,7 +189,11 @@ fn a_case_that_arrives_overdue_is_raised_at_once_and_marked() {
 fn a_major_incident_is_told_to_every_level_at_once() {
     let world = World::new();
     let he = world.phone("he");
-    let case = he.report_with(vec![write("narrative", "两名人员正在肢体冲突。"), set("violence", true), set("people_involved", 23)]);
+    let case = he.report_with(vec![
+        write("narrative", "两名人员正在肢体冲突。"),
+        set("violence", true),
+        set("people_involved", 23),
+    ]);
     he.sync();
     assert_eq!(world.scheduler().flash_reports, 1);
     let state = world.case(case);

@@ -18,7 +18,10 @@ impl TestDatabase {
     pub fn new(dir: &Path) -> Self {
         match std::env::var("FENGQIAO_TEST_POSTGRES") {
             Ok(cluster) if !cluster.is_empty() => Self::postgres(&cluster),
-            _ => Self { url: dir.join(format!("server-{}.db", uuid::Uuid::new_v4().simple())).display().to_string(), drop: None },
+            _ => Self {
+                url: dir.join(format!("server-{}.db", uuid::Uuid::new_v4().simple())).display().to_string(),
+                drop: None,
+            },
         }
     }
 

@@ -90,10 +90,7 @@ impl World {
     pub fn import(&self, toml: &str) {
         let plan = server::areas::parse("import.toml", toml.as_bytes()).unwrap();
         let now_ms = self.clock.now_ms();
-        self.app()
-            .db
-            .transaction(|conn| server::areas::import(conn, &plan, now_ms, &SystemEntropy))
-            .unwrap();
+        self.app().db.transaction(|conn| server::areas::import(conn, &plan, now_ms, &SystemEntropy)).unwrap();
     }
 
     /// Lets time pass.

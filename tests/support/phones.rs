@@ -91,7 +91,10 @@ impl TestPhone {
         let path = world.dir.path().join(format!("phone-{}", uuid::Uuid::new_v4().simple()));
         let library = PhoneLibrary::open_with(&path, &[7; 32], host.clone()).unwrap();
         let phone = Self { library, host };
-        phone.library.log_in(world.url(), login.into(), World::password(login), format!("{login} phone"), None).unwrap();
+        phone
+            .library
+            .log_in(world.url(), login.into(), World::password(login), format!("{login} phone"), None)
+            .unwrap();
         phone
     }
 
