@@ -11,7 +11,7 @@ use sync_core::document::Document;
 use sync_core::event::EventKind;
 use sync_core::fold::{fold_case, fold_patrol};
 use sync_core::patrol::PatrolState;
-use sync_core::rules::{Outcome, RuleSet, next_action_ms, obligations as due_in};
+use sync_core::rules::{RuleSet, due_ms, next_action_ms, obligations as due_in};
 use sync_core::search;
 use sync_core::shape::DocumentKind;
 
@@ -202,7 +202,6 @@ fn case_rows(document: &Document, state: &CaseState, arrival: Arrival, law: &Law
     let place = Place::of(document);
     let id = state.id.to_string();
     let due = due_in(state, &law.rules, &law.calendar, i64::MIN);
-    let pending = due.iter().filter(|o| o.outcome == Outcome::Pending);
     let row = CaseRow {
         search_id: search_id(&id),
         community: state.community.to_string(),
@@ -229,7 +228,7 @@ fn case_rows(document: &Document, state: &CaseState, arrival: Arrival, law: &Law
         needs_review: state.needs_review(),
         major_alert: law.rules.is_major(state),
         arrived_late: due.iter().any(|o| o.arrived_late),
-        due_ms: pending.map(|o| o.due_ms).min(),
+        due_ms: due_ms(state, &law.rules, &law.calendar),
         next_action_ms: next_action_ms(state, &law.rules, &law.calendar),
         position: arrival.position,
         search_text: search_text(state),

@@ -2,7 +2,7 @@
 
 mod state;
 
-pub use state::{Attachment, CaseState, ClosedWithoutKnowing, EvidencePending, Item, PendingReason, Status};
+pub use state::{Attachment, CaseState, ClosedWithoutKnowing, EvidencePending, Item, PendingReason, Status, Totals};
 
 use crate::shape::{CollectionSpec, DocumentKind, FieldSpec, Holds, Shape};
 

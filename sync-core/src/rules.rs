@@ -10,7 +10,7 @@ use crate::case::CaseState;
 use crate::event::EventKind;
 use crate::role::Level;
 
-pub use obligation::{Obligation, Outcome, action, next_action_ms, obligations};
+pub use obligation::{Obligation, Outcome, action, due_ms, next_action_ms, obligations};
 
 /// A rule file that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

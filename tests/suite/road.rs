@@ -85,6 +85,11 @@ fn an_unreceived_case_climbs_to_the_street_and_phones_see_it() {
     let street = world.token("street");
     let (status, queue) = world.get("/v1/halls/440311001/queue", Some(&street));
     assert_eq!((status, queue["cases"][0]["id"].as_str()), (200, Some(case.to_string().as_str())));
+    assert_eq!(queue["overdue"], 1, "nobody has received it yet, though the rules have acted");
+    let taken = serde_json::json!([{"edit": "add_event", "kind": "accepted", "body": {}}]);
+    assert_eq!(world.desk("street", case, taken).0, 200);
+    let (_, queue) = world.get("/v1/halls/440311001/queue", Some(&street));
+    assert_eq!(queue["overdue"], 0);
     world.check_rebuild();
 }
 
@@ -269,4 +274,23 @@ fn what_a_desk_writes_passes_the_firewall_of_every_phone() {
     }
     he.sync();
     assert_eq!(he.case(case), world.case(case));
+}
+
+#[test]
+fn the_follow_up_of_a_key_case_is_reminded_after_it_was_closed() {
+    let world = World::new();
+    let director = world.phone("mediation-director");
+    let case = director.report_with(vec![write("narrative", "肢体冲突。"), set("violence", true)]);
+    for kind in [EventKind::Accepted, EventKind::Resolved, EventKind::Closed] {
+        director.event(case, kind, serde_json::json!({}));
+    }
+    director.sync();
+    world.scheduler();
+    world.pass(8 * 24 * HOUR);
+    assert_eq!(world.scheduler().reminders, 1);
+    assert_eq!(world.scheduler(), server::escalation::Round::default());
+    let state = world.case(case);
+    let reminder = state.timeline.iter().find(|e| e.kind == EventKind::Reminder).unwrap();
+    assert_eq!((reminder.text("rule"), reminder.moot), (Some("followup.key"), None));
+    assert_eq!(state.status, Status::Closed);
 }

@@ -150,6 +150,25 @@ pub enum PendingReason {
     LevelActed,
 }
 
+/// What a case file adds up to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Totals {
+    /// Parties that stand.
+    pub parties: u32,
+    /// The most people that one of them represents: representatives of the same people are not added up.
+    pub people_represented: i64,
+    /// Statements taken.
+    pub statements: u32,
+    /// Mediation sessions held.
+    pub mediation_sessions: u32,
+    /// Departments that came when they were summoned.
+    pub departments_reported_in: u32,
+    /// Escalations that stand.
+    pub escalations: u32,
+    /// Follow-ups made.
+    pub follow_ups: u32,
+}
+
 /// The state of a case.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CaseState {
@@ -193,6 +212,8 @@ pub struct CaseState {
     pub evidence_pending: Vec<EvidencePending>,
     /// Sum agreed, fen, of the agreement that stands.
     pub amount_agreed: Option<i64>,
+    /// What the file adds up to.
+    pub totals: Totals,
     /// Names of the people who wrote, as the server vouches for them.
     pub people: BTreeMap<UserId, String>,
 }

@@ -1,7 +1,7 @@
 //! Folds a case file: status, level, what is moot, what was withdrawn, what a supervisor must look at.
 
 use super::{Causality, order, parts, passages};
-use crate::case::{CaseState, ClosedWithoutKnowing, EvidencePending, Item, PendingReason, Status};
+use crate::case::{CaseState, ClosedWithoutKnowing, EvidencePending, Item, PendingReason, Status, Totals};
 use crate::document::Document;
 use crate::event::{BodyType, EventKind, MootReason, TimelineEntry, Withdrawal};
 use crate::ids::{EventId, UserId};
@@ -37,8 +37,24 @@ pub fn fold_case(document: &Document) -> CaseState {
     let meta = document.meta();
     let mut parties = parts.collections.remove("parties").unwrap_or_default();
     parties.retain(|_, p: &mut Item| p.fields.get("removed").and_then(|v| v.as_bool()) != Some(true));
+    let statements = parts.collections.remove("statements").unwrap_or_default();
+    let size = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    let held = |kind: EventKind| size(timeline.iter().filter(|e| e.kind == kind && e.stands()).count());
     CaseState {
         id: meta.id,
+        totals: Totals {
+            parties: size(parties.len()),
+            people_represented: parties
+                .values()
+                .filter_map(|p| p.fields.get("represents")?.as_i64())
+                .max()
+                .unwrap_or(0),
+            statements: size(statements.len()),
+            mediation_sessions: held(EventKind::MediationSession),
+            departments_reported_in: held(EventKind::ReportIn),
+            escalations: held(EventKind::Escalation),
+            follow_ups: held(EventKind::FollowUp),
+        },
         community: meta.community.clone(),
         created_by: meta.created_by,
         created_ms: meta.created_ms,
@@ -49,7 +65,7 @@ pub fn fold_case(document: &Document) -> CaseState {
         file_number: life.file_number,
         fields: parts.fields,
         parties,
-        statements: parts.collections.remove("statements").unwrap_or_default(),
+        statements,
         narrative: document.text("narrative").unwrap_or_default(),
         attachments: document.attachments(),
         conflicts: parts.conflicts,
@@ -267,8 +283,10 @@ impl Life {
                 target.filter(|e| closes(e.kind)).map(|_| ()).ok_or(M::ReferenceMoot)
             }
             // What may be told of a closed case too: facts, remarks, follow-up, readers of passages, reports upwards.
+            // A reminder may be about what is due after closing, such as the follow-up.
             K::FactAdded
             | K::Note
+            | K::Reminder
             | K::FollowUp
             | K::PassageConfirmed
             | K::FlashReport
@@ -285,7 +303,6 @@ impl Life {
             | K::Whistle
             | K::JointHandling
             | K::Supervision
-            | K::Reminder
             | K::LeaderCharge => closed,
             K::PatrolStarted | K::PatrolEnded | K::HazardRectified => Err(M::UnknownKind),
         }
@@ -395,8 +412,10 @@ fn judge_evidence(
             .flatten()
             .filter_map(|v| v.as_str())
             .collect();
+        let by_level = escalation.text("by_level").and_then(Level::parse);
         let evidence = timeline.iter().filter(|e| {
             e.stands()
+                && by_level.is_none_or(|l| e.by.level.is_some_and(|x| x >= l))
                 && satisfying.contains(&e.kind.as_str())
                 && !causality.saw(e.id, escalation.id)
                 && Some(e.id) != trigger

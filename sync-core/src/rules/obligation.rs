@@ -65,6 +65,9 @@ pub struct Obligation {
     pub arrived_late: bool,
     /// How it stands.
     pub outcome: Outcome,
+    /// What was asked for has happened, in time or late, by this event.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fulfilled_by: Option<EventId>,
 }
 
 /// When the clock of a rule starts for a trigger: for what is proved, the moment itself; for what is merely claimed, the arrival,
@@ -138,6 +141,7 @@ fn obligation(rule: &Rule, case: &CaseState, rules: &RuleSet, calendar: &Calenda
         provisional: due.provisional,
         arrived_late: trigger.witness.is_some_and(|w| w.received_ms > due.at_ms),
         outcome,
+        fulfilled_by: met.map(|e| e.id),
     })
 }
 
@@ -156,6 +160,17 @@ fn acted(rule: &Rule, case: &CaseState, trigger: EventId) -> Option<EventId> {
 pub fn next_action_ms(case: &CaseState, rules: &RuleSet, calendar: &Calendar) -> Option<i64> {
     let open = obligations(case, rules, calendar, i64::MIN).into_iter().filter(|o| o.outcome == Outcome::Pending);
     open.map(|o| o.due_ms).min()
+}
+
+/// When the next thing in a case is or was due, ms UTC: what lists show and sort by. What is overdue stays due until it has happened,
+/// also after the rules have acted on it. Independent of the present.
+pub fn due_ms(case: &CaseState, rules: &RuleSet, calendar: &Calendar) -> Option<i64> {
+    let waits = |o: &Obligation| match o.outcome {
+        Outcome::Pending | Outcome::Overdue => true,
+        Outcome::Acted(_) => o.fulfilled_by.is_none() && case.status.is_open() && o.due_ms > o.started_ms,
+        Outcome::Met(_) | Outcome::MetLate(_) => false,
+    };
+    obligations(case, rules, calendar, i64::MIN).into_iter().filter(waits).map(|o| o.due_ms).min()
 }
 
 /// What the server writes when an obligation is overdue: the kind and body of an event.

@@ -10,7 +10,7 @@ use crate::calendar::Calendar;
 use crate::document::Document;
 use crate::fold::{fold_case, fold_patrol};
 use crate::ids::DocumentId;
-use crate::rules::{RuleSet, next_action_ms};
+use crate::rules::{RuleSet, due_ms};
 use crate::search;
 use crate::shape::DocumentKind;
 
@@ -107,7 +107,7 @@ pub fn row_of(document: &Document) -> ListRow {
             row.status = state.status.as_str().to_owned();
             row.level = Some(state.level.as_str().to_owned());
             row.category = state.text("category").map(str::to_owned);
-            row.due_ms = next_action_ms(&state, RuleSet::shipped(), Calendar::shipped());
+            row.due_ms = due_ms(&state, RuleSet::shipped(), Calendar::shipped());
             row.conflicts = count(state.conflicts.len());
             row.passages = count(state.passages.len());
             row.needs_review = state.needs_review();
