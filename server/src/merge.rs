@@ -62,7 +62,7 @@ pub fn bundle(
 ) -> Result<Vec<PushResult>, DbError> {
     let codes: Vec<AreaCode> = bundle.entries.iter().map(|e| e.community.clone()).collect();
     let known: BTreeSet<AreaCode> = journal::lock(conn, &codes)?.into_iter().collect();
-    let own_actors = claim_actors(conn, bundle, context.now_ms)?;
+    let own_actors = claim_actors(conn, context, bundle)?;
     let mut results = Vec::new();
     for entry in &bundle.entries {
         results.extend(document_entry(conn, context, bundle, entry, subject, device, tokens, &own_actors, &known)?);
@@ -71,7 +71,11 @@ pub fn bundle(
 }
 
 /// Registers the actors that a bundle names; gives those that belong to its device and author.
-fn claim_actors(conn: &mut AnyConnection, bundle: &Bundle, now_ms: i64) -> Result<BTreeSet<ActorId>, DbError> {
+fn claim_actors(
+    conn: &mut AnyConnection,
+    context: &Context<'_>,
+    bundle: &Bundle,
+) -> Result<BTreeSet<ActorId>, DbError> {
     let mut own = BTreeSet::new();
     for actor in bundle.actors.iter().take(1_000) {
         let owner: Option<(String, String)> =
@@ -81,13 +85,14 @@ fn claim_actors(conn: &mut AnyConnection, bundle: &Bundle, now_ms: i64) -> Resul
                 own.insert(*actor);
             }
             Some(_) => {}
+            None if is_of_a_desk(conn, context.journal, *actor)? => {}
             None => {
                 diesel::insert_into(actors::table)
                     .values((
                         actors::actor.eq(actor.0.to_vec()),
                         actors::device.eq(bundle.device.to_string()),
                         actors::author.eq(bundle.user.to_string()),
-                        actors::first_ms.eq(now_ms),
+                        actors::first_ms.eq(context.now_ms),
                     ))
                     .execute(conn)?;
                 own.insert(*actor);
@@ -95,6 +100,12 @@ fn claim_actors(conn: &mut AnyConnection, bundle: &Bundle, now_ms: i64) -> Resul
         }
     }
     Ok(own)
+}
+
+/// Whether this server writes under an actor itself: anybody can compute those, and no phone may claim one.
+fn is_of_a_desk(conn: &mut AnyConnection, journal: JournalId, actor: ActorId) -> Result<bool, DbError> {
+    let people = users::all(conn)?.into_iter().filter_map(|u| u.id.parse().ok());
+    Ok(std::iter::once(UserId::SYSTEM).chain(people).any(|user| server::desk_actor(journal, user) == actor))
 }
 
 #[expect(clippy::too_many_arguments, reason = "each is a different thing that the judgement rests on")]

@@ -56,7 +56,7 @@ impl From<WireError> for Problem {
 pub async fn sync(
     principal: Principal,
     request: HttpRequest,
-    body: web::Bytes,
+    body: Result<web::Bytes, actix_web::Error>,
     app: web::Data<App>,
 ) -> Result<HttpResponse, Problem> {
     let told = request.headers().get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
@@ -69,6 +69,10 @@ pub async fn sync(
         .remedy(format!("send `Content-Type: {MEDIA_TYPE}`")));
     }
     let device = principal.must_be_device()?;
+    let body = body.map_err(|e| match e.as_response_error().status_code() {
+        actix_web::http::StatusCode::PAYLOAD_TOO_LARGE => WireError::TooLarge { max: limits::WIRE_BYTES_MAX }.into(),
+        _ => Problem::invalid("sync_malformed", "the body broke off"),
+    })?;
     let shared = app.clone();
     let response = web::block(move || {
         let request: SyncRequest = wire::decode(&body)?;
@@ -167,7 +171,7 @@ fn answer(
     })
 }
 
-/// Opens one bundle: its device must be known and have signed it; its author must exist.
+/// Opens one bundle: its device must be known, belong to its author, and have signed it.
 fn take(
     conn: &mut AnyConnection,
     context: &Context<'_>,
@@ -181,8 +185,9 @@ fn take(
     if let Err(refusal) = bundle::check(signed, &key) {
         return Ok(Err(refusal));
     }
-    if crate::accounts::users::by_id(conn, opened.user)?.is_none() {
-        return Ok(Err(Refusal::new(RefusalCode::ForgedAuthor, "its author has no account here")));
+    // A phone speaks for the person who registered it and for nobody else: its signature says no more than that.
+    if device.user_id != opened.user.to_string() {
+        return Ok(Err(Refusal::new(RefusalCode::ForgedAuthor, "its author is not the one whose phone signed it")));
     }
     let subject = grants::ever(conn, opened.user)?;
     let tokens: Vec<i64> =
