@@ -14,6 +14,7 @@ use crate::fold::{self, Causality};
 use crate::ids::{ActorId, AreaCode, DocumentId, Entropy, EventId, PartyId, UserId};
 use crate::role::{Level, Role};
 use crate::shape::{DocumentKind, FieldValue};
+use crate::text::is_storable;
 use crate::time::TimeClaim;
 
 /// The hand that writes: who, under which actor, when.
@@ -233,6 +234,13 @@ fn step(
         Edit::Attach { hash, name, media_type, bytes, taken_ms } => {
             let by = user_of(pen);
             check(pen, place, &Touch::Attachment { hash: hash.clone(), by: Some(by) }, "attach")?;
+            if let Some(field) = [("name", name), ("media_type", media_type)].iter().find(|(_, v)| !is_storable(v)) {
+                return Err(EditError::InvalidValue {
+                    field: field.0.to_owned(),
+                    problem: "it holds a NUL character".to_owned(),
+                    remedy: "leave it out".to_owned(),
+                });
+            }
             let entry = Attachment {
                 name: name.clone(),
                 media_type: media_type.clone(),
@@ -330,6 +338,9 @@ pub fn check_body(kind: EventKind, body: &Body) -> Result<(), EditError> {
         };
         if !fits {
             return wrong(field.name, "it does not fit", remedy);
+        }
+        if !crate::text::is_storable_json(value) {
+            return wrong(field.name, "it holds a NUL character", "leave it out".to_owned());
         }
     }
     Ok(())

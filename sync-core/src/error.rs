@@ -92,7 +92,8 @@ pub struct Refusal {
 impl Refusal {
     /// A refusal with its explanation.
     pub fn new(code: RefusalCode, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into() }
+        // Details quote what was sent, and are stored.
+        Self { code, detail: detail.into().replace('\0', "\u{fffd}") }
     }
 }
 

@@ -165,6 +165,9 @@ pub fn check_value(field: &str, holds: Holds, value: &FieldValue) -> Result<(), 
         (Holds::Text, Value::String(s)) if s.chars().count() > crate::limits::FIELD_CHARS_MAX => {
             wrong("the text is too long", &format!("at most {} characters", crate::limits::FIELD_CHARS_MAX))
         }
+        (Holds::Text, Value::String(s)) if !crate::text::is_storable(s) => {
+            wrong("the text holds a NUL character", "leave it out")
+        }
         (Holds::Text, Value::String(_)) | (Holds::Flag, Value::Bool(_)) => Ok(()),
         (Holds::Text, _) => wrong("not a text", "send a text"),
         (Holds::Flag, _) => wrong("not a truth value", "send true or false"),

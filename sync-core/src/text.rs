@@ -5,6 +5,22 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::UserId;
 
+/// Whether every database can keep it: PostgreSQL takes no NUL, and one such text would hold up everything sent along with it.
+pub fn is_storable(text: &str) -> bool {
+    !text.contains('\0')
+}
+
+/// Whether every text in it is storable, names included.
+pub fn is_storable_json(value: &serde_json::Value) -> bool {
+    use serde_json::Value;
+    match value {
+        Value::String(text) => is_storable(text),
+        Value::Array(items) => items.iter().all(is_storable_json),
+        Value::Object(fields) => fields.iter().all(|(name, v)| is_storable(name) && is_storable_json(v)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => true,
+    }
+}
+
 /// A passage that needs a reader.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PassageFlag {

@@ -94,7 +94,7 @@ pub fn seen(
             devices::last_seen_ms.eq(Some(now_ms)),
             devices::clock_offset_ms.eq(Some(health.wall_ms.saturating_sub(now_ms))),
             devices::backlog.eq(Some(i64::try_from(health.backlog).unwrap_or(i64::MAX))),
-            devices::version.eq(Some(health.version.clone())),
+            devices::version.eq(Some(health.version.replace('\0', "\u{fffd}"))),
         ))
         .execute(conn)?;
     Ok(())

@@ -195,6 +195,9 @@ impl From<DbError> for Problem {
                     .retry_after_s(1)
                     .remedy("send it again")
             }
+            DbError::Query(diesel::result::Error::DatabaseError(_, told)) if told.message().contains("0x00") => {
+                Self::invalid("field_invalid", "a text of the request holds a NUL character").remedy("leave it out")
+            }
             other => Self::internal(&other),
         }
     }

@@ -344,6 +344,7 @@ impl Walk<'_> {
         }
         let event: Event = serde_json::from_str(text)
             .map_err(|e| refuse(RefusalCode::InvalidValue, format!("the event {id}: {e}")))?;
+        self.storable(text)?;
         if event.after.len() > limits::EVENT_AFTER_MAX {
             return Err(refuse(
                 RefusalCode::TooLarge,
@@ -372,11 +373,30 @@ impl Walk<'_> {
         let entry = entry.ok_or_else(|| {
             refuse(RefusalCode::InvalidValue, "an attachment's entry holds name, media_type, bytes and by")
         })?;
+        if let ScalarValue::Str(text) = value {
+            self.storable(text)?;
+        }
         self.touches.push(Touch::Attachment { hash: key.to_owned(), by: Some(entry.by) });
         Ok(())
     }
 
+    /// A NUL in an event or an attachment's entry; JSON writes it escaped, so that most need not be read again.
+    fn storable(&self, json: &str) -> Result<(), Refusal> {
+        let holds_nul = json.contains("\\u0000")
+            && !serde_json::from_str(json).is_ok_and(|value| crate::text::is_storable_json(&value));
+        if holds_nul && self.trust != Trust::Server {
+            return Err(refuse(RefusalCode::InvalidValue, "a text of it holds a NUL character"));
+        }
+        Ok(())
+    }
+
     fn text_operation(&mut self, name: String, op: &legacy::Op) -> Result<(), Refusal> {
+        if let legacy::OpType::Put(ScalarValue::Str(s)) = &op.action
+            && self.trust != Trust::Server
+            && !crate::text::is_storable(s)
+        {
+            return Err(refuse(RefusalCode::InvalidValue, format!("the text `{name}` would hold a NUL character")));
+        }
         match &op.action {
             legacy::OpType::Put(ScalarValue::Str(s)) if op.insert && s.chars().count() <= 8 => {}
             legacy::OpType::Delete => {}

@@ -287,6 +287,13 @@ impl<'a> Writer<'a> {
 }
 
 fn check_text(name: &str, text: &str) -> Result<(), EditError> {
+    if !crate::text::is_storable(text) {
+        return Err(EditError::InvalidValue {
+            field: name.to_owned(),
+            problem: "the text holds a NUL character".to_owned(),
+            remedy: "leave it out".to_owned(),
+        });
+    }
     let chars = text.chars().count();
     if chars <= limits::TEXT_CHARS_MAX {
         return Ok(());
