@@ -285,7 +285,7 @@ pub fn possible_duplicates(conn: &mut AnyConnection, id: &str) -> Result<Vec<(St
     let day = sync_core::calendar::DAY_MS;
     Ok(cases::table
         .filter(cases::building.eq(building))
-        .filter(cases::created_ms.between(created_ms - day, created_ms + day))
+        .filter(cases::created_ms.between(created_ms.saturating_sub(day), created_ms.saturating_add(day)))
         .filter(cases::document.ne(id))
         .filter(cases::status.ne("merged"))
         .order((cases::created_ms, cases::document))
