@@ -48,10 +48,20 @@ pub(super) fn replay(demo: &mut Demo) -> Fallible<()> {
     apart(demo, case)?;
     let copy = duplicate(demo, case)?;
     received(demo, case, copy)?;
+    climbs(demo, other)?;
     mediated(demo, case)?;
     settled(demo, case)?;
-    let state = demo.case(other)?;
-    if state.level != sync_core::role::Level::Street {
+    if demo.case(other)?.status.is_open() {
+        demo.tell("unresolved", &[])
+    } else {
+        Err("the case in 白花 was to stay open".into())
+    }
+}
+
+fn climbs(demo: &mut Demo, other: DocumentId) -> Fallible<()> {
+    demo.until(11, 11);
+    demo.scheduled()?;
+    if demo.case(other)?.level != sync_core::role::Level::Street {
         return Err("the case in 白花 did not climb".into());
     }
     demo.tell("climbed", &[])

@@ -139,7 +139,8 @@ fn obligation(rule: &Rule, case: &CaseState, rules: &RuleSet, calendar: &Calenda
         started_ms,
         due_ms: due.at_ms,
         provisional: due.provisional,
-        arrived_late: trigger.witness.is_some_and(|w| w.received_ms > due.at_ms),
+        // What is due at once cannot arrive late.
+        arrived_late: due.at_ms > started_ms && trigger.witness.is_some_and(|w| w.received_ms > due.at_ms),
         outcome,
         fulfilled_by: met.map(|e| e.id),
     })
