@@ -3,4 +3,5 @@
 mod bad_input;
 mod hand;
 mod operations;
+mod properties;
 mod road;
