@@ -293,6 +293,16 @@ impl Document {
             s.end = s.end.max(end);
         };
         for (i, op) in decoded.operations.iter().enumerate() {
+            // The same change may make an item with a text of its own; asked for a place in another text, the engine asserts.
+            let here = match (&op.obj, &obj) {
+                (automerge::legacy::ObjectId::Id(op), automerge::ObjId::Id(counter, actor, _)) => {
+                    op.counter() == *counter && op.actor() == actor
+                }
+                _ => false,
+            };
+            if !here {
+                continue;
+            }
             let inserted = op.insert;
             let (counter, actor) = if inserted {
                 (decoded.start_op.get().checked_add(u64::try_from(i).ok()?)?, decoded.actor_id.to_hex_string())
