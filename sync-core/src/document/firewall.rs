@@ -72,6 +72,13 @@ fn decode(bytes: &[u8]) -> Result<(Change, automerge::ExpandedChange), Refusal> 
         return Err(refuse(RefusalCode::Malformed, "a change carries no author and no extra bytes of its own"));
     }
     let expanded = catch_unwind(AssertUnwindSafe(|| change.decode())).map_err(|_| broken())?;
+    // A document keeps operations, not bytes: a change that says the same in other bytes would come back from the store as another
+    // one, and the document could never be read again.
+    let again = expanded.clone();
+    let rebuilt = catch_unwind(AssertUnwindSafe(|| Change::from(again))).map_err(|_| broken())?;
+    if rebuilt.hash() != change.hash() {
+        return Err(refuse(RefusalCode::Malformed, "the change is not written the one way that can be kept"));
+    }
     Ok((change, expanded))
 }
 
