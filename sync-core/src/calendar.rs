@@ -118,7 +118,10 @@ impl Calendar {
             }
         };
         let counted = !matches!(limit, Limit::EndOfDay(_));
-        Due { at_ms: (last + 1) * DAY_MS - BEIJING_MS, provisional: counted && !self.knows(start, last) }
+        Due {
+            at_ms: (last + 1).saturating_mul(DAY_MS).saturating_sub(BEIJING_MS),
+            provisional: counted && !self.knows(start, last),
+        }
     }
 
     fn roll(&self, mut day: i64) -> i64 {
