@@ -81,15 +81,13 @@ pub async fn sync(
             return Err(Problem::forbidden("the request names another device than the session").field("d"));
         }
         let opened: Vec<Result<Bundle, Refusal>> = request.bundles.iter().map(bundle::read).collect();
-        // With nothing to write no lock is taken.
-        let answer = if opened.is_empty() {
-            let mut conn = shared.db.get()?;
-            answer(&shared, &mut conn, &principal, device, &request, &opened)?
-        } else {
-            shared.db.transaction(|conn| answer(&shared, conn, &principal, device, &request, &opened))?
+        // With nothing to write no community is locked; what the phone told of itself is committed along with what it sent.
+        let heard = |conn: &mut AnyConnection| -> Result<SyncResponse, Problem> {
+            let answer = answer(&shared, conn, &principal, device, &request, &opened)?;
+            devices::seen(conn, device, &request.health, shared.now_ms())?;
+            Ok(answer)
         };
-        let mut conn = shared.db.get()?;
-        devices::seen(&mut conn, device, &request.health, shared.now_ms())?;
+        let answer = if opened.is_empty() { heard(&mut *shared.db.get()?)? } else { shared.db.transaction(heard)? };
         count(&shared, &answer.results);
         Ok(wire::encode(&answer)?)
     });
