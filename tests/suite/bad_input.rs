@@ -95,7 +95,10 @@ fn bytes_that_are_no_change_are_kept_aside_as_unreadable() {
     ] {
         let entry = hand.entry_of(someday(), biyan(), [bytes.as_slice()]);
         let outcomes = among_good_ones(&world, &hand, entry);
-        assert!(matches!(&outcomes[..], [PushOutcome::Unreadable(code, _)] if *code == expected), "{what}: {outcomes:?}");
+        assert!(
+            matches!(&outcomes[..], [PushOutcome::Unreadable(code, _)] if *code == expected),
+            "{what}: {outcomes:?}"
+        );
     }
 }
 
@@ -184,7 +187,10 @@ fn a_bundle_in_somebody_elses_name_is_refused_as_forged() {
     let own = he.case("好的一宗。");
     let good = he.key.seal(&he.bundle(vec![he.entry(&own.0, [&own.1.bytes[..]])])).unwrap();
     let response = he.send(&he.request(vec![he.key.seal(&bundle).unwrap(), good]));
-    assert_eq!(response.refused.iter().map(|r| (r.index, r.code)).collect::<Vec<_>>(), [(0, RefusalCode::ForgedAuthor)]);
+    assert_eq!(
+        response.refused.iter().map(|r| (r.index, r.code)).collect::<Vec<_>>(),
+        [(0, RefusalCode::ForgedAuthor)]
+    );
     assert!(matches!(response.results[..], [ref r] if matches!(r.outcome, PushOutcome::Accepted(_))));
     assert_eq!(world.get(&format!("/v1/cases/{}", case.meta().id), Some(&supervisor.token)).0, 404);
     well(&world);
@@ -250,9 +256,7 @@ fn a_foreign_area_and_an_unknown_community_are_refused() {
     let (change, ()) = forged(&mut case, stranger.actor, |w| w.set("people_involved", &99.into()));
     let outcomes = stranger.hand_in(vec![stranger.entry(&case, [&change.bytes[..]])]);
     assert_eq!(outcomes.iter().map(code).collect::<Vec<_>>(), [Some(RefusalCode::ForeignArea)]);
-    for (community, expected) in
-        [("GM-BAIHUA", RefusalCode::ForeignArea), ("NOWHERE", RefusalCode::ForeignArea)]
-    {
+    for (community, expected) in [("GM-BAIHUA", RefusalCode::ForeignArea), ("NOWHERE", RefusalCode::ForeignArea)] {
         let (document, change) = founded(&he, community, "外地");
         let outcomes = among_good_ones(&world, &he, he.entry(&document, [&change.bytes[..]]));
         let told = code(&outcomes[0]);

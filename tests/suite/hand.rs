@@ -93,7 +93,12 @@ impl Hand {
         changes: impl IntoIterator<Item = &'a [u8]>,
     ) -> BundleEntry {
         let change = |bytes: &[u8]| BundleChange { at: self.claim(), bytes: Bytes::from(bytes.to_vec()) };
-        BundleEntry { document, kind: DocumentKind::Case, community, changes: changes.into_iter().map(change).collect() }
+        BundleEntry {
+            document,
+            kind: DocumentKind::Case,
+            community,
+            changes: changes.into_iter().map(change).collect(),
+        }
     }
 
     /// An unsigned bundle of its own.

@@ -1,7 +1,10 @@
 //! One test binary: two cores link once. Runs on SQLite, and on PostgreSQL when `FENGQIAO_TEST_POSTGRES` names a cluster.
 
+mod authority_coverage;
 mod bad_input;
 mod hand;
+mod http;
 mod operations;
 mod properties;
 mod road;
+mod tidy;

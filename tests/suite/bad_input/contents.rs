@@ -93,7 +93,11 @@ fn a_nul_is_refused_wherever_it_stands_and_never_wedges_the_outbox() {
     // An honest phone says so before anything is written.
     let he = world.phone("he");
     let honest = he.report("一。");
-    for edit in [write("narrative", "零\u{0}"), set("title", "零\u{0}"), event(EventKind::Note, serde_json::json!({"text": "\u{0}"}))] {
+    for edit in [
+        write("narrative", "零\u{0}"),
+        set("title", "零\u{0}"),
+        event(EventKind::Note, serde_json::json!({"text": "\u{0}"})),
+    ] {
         assert!(he.core().edit(honest, &[edit]).is_err());
     }
 }

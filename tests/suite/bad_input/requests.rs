@@ -104,7 +104,13 @@ fn a_desk_that_sends_nonsense_is_told_the_field() {
     assert!(matches!((status, problem["field"].as_str()), (400, Some("community"))), "{problem}");
     let (status, _) = world.post("/v1/auth/login", None, &json!({"login": "he\u{0}", "password": "x\u{0}"}));
     assert_eq!(status, 401);
-    for path in ["/v1/cases?q=%00", "/v1/cases?community=%00", "/v1/cases?cursor=%00", "/v1/halls/%00/queue", "/v1/quarantine/%00"] {
+    for path in [
+        "/v1/cases?q=%00",
+        "/v1/cases?community=%00",
+        "/v1/cases?cursor=%00",
+        "/v1/halls/%00/queue",
+        "/v1/quarantine/%00",
+    ] {
         let (status, problem) = world.get(path, Some(&token));
         assert!(status < 500, "{path}: {problem}");
     }

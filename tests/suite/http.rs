@@ -1,0 +1,6 @@
+//! The HTTP interface as a desk, a page or another system uses it.
+
+mod accounts;
+mod cases;
+mod halls;
+mod operation;
