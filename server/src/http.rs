@@ -45,18 +45,20 @@ pub fn application(
 
 /// Every route. A room adds its own in its `routes`.
 fn routes(config: &mut web::ServiceConfig) {
-    config.configure(health::routes).service(
-        web::scope("/v1")
-            .configure(auth::routes)
-            .configure(devices::routes)
-            .configure(users::routes)
-            .configure(areas::routes)
-            .configure(sync::routes)
-            .configure(cases::routes)
-            .configure(patrols::routes)
-            .configure(halls::routes)
-            .configure(openapi::routes),
-    );
+    let known = web::scope("")
+        .wrap(from_fn(extract::authenticate))
+        .configure(auth::routes)
+        .configure(devices::routes)
+        .configure(users::routes)
+        .configure(areas::routes)
+        .configure(sync::routes)
+        .configure(cases::routes)
+        .configure(patrols::routes)
+        .configure(halls::routes);
+    // What stands before `known` is open to everybody.
+    config
+        .configure(health::routes)
+        .service(web::scope("/v1").configure(auth::open_routes).configure(openapi::routes).service(known));
 }
 
 fn json_problem(error: JsonPayloadError, _: &HttpRequest) -> Error {
