@@ -1,41 +1,69 @@
-//! Benchmarks that anyone can run: `cargo run --release -p tests --bin bench -- push|idle-sync [--json]`. Each compares within one
-//! run, because machines are noisy: quote its ratios and medians, not single times.
+//! Benchmarks that anyone can run: `cargo run --release -p tests --bin bench -- NAME [--json]`. They measure and print; they judge
+//! nothing.
 
 mod idle_sync;
 mod push;
 
 use std::process::ExitCode;
 
+const USAGE: &str = "\
+bench push      [--runs N] [--json]   one push of a case file, acknowledged durably, against its parts
+bench idle-sync [--documents N,N] [--json]   requests and bytes of a sync with nothing to say";
+
+/// What the command line asks for.
+struct Options {
+    runs: usize,
+    documents: Vec<usize>,
+    json: bool,
+}
+
+fn options(arguments: &[String]) -> Result<Options, String> {
+    let mut options = Options { runs: 200, documents: vec![10, 1_000, 10_000], json: false };
+    let mut rest = arguments.iter();
+    while let Some(argument) = rest.next() {
+        let mut value = || rest.next().ok_or_else(|| format!("`{argument}` needs a value"));
+        match argument.as_str() {
+            "--json" => options.json = true,
+            "--runs" => options.runs = value()?.parse().map_err(|_| "`--runs` is a number from 1".to_owned())?,
+            "--documents" => {
+                let numbers: Result<Vec<usize>, _> = value()?.split(',').map(str::parse).collect();
+                options.documents = numbers.map_err(|_| "`--documents` is a list such as 10,1000".to_owned())?;
+            }
+            other => return Err(format!("`{other}` is no option")),
+        }
+    }
+    if options.runs == 0 || options.documents.is_empty() {
+        return Err("there is nothing to measure".to_owned());
+    }
+    Ok(options)
+}
+
 fn main() -> ExitCode {
-    let args: Vec<String> = std::env::args().skip(1).collect();
-    let json = args.iter().any(|a| a == "--json");
-    let number = |name: &str, default: usize| {
-        let value = args.iter().position(|a| a == name).and_then(|i| args.get(i + 1));
-        value.and_then(|v| v.parse().ok()).unwrap_or(default)
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let Some((name, rest)) = arguments.split_first() else {
+        eprintln!("{USAGE}");
+        return ExitCode::from(2);
     };
-    let result = match args.first().map(String::as_str) {
-        Some("push") => push::run(number("--runs", 300)),
-        Some("idle-sync") => idle_sync::run(number("--most", 10_000)),
-        _ => {
-            eprintln!("usage: bench push [--runs N] [--json] | bench idle-sync [--most N] [--json]");
+    let options = match options(rest) {
+        Ok(options) => options,
+        Err(problem) => {
+            eprintln!("{problem}\n{USAGE}");
             return ExitCode::from(2);
         }
     };
-    if json {
-        println!("{result}");
-    } else {
-        println!("{}", serde_json::to_string_pretty(&result).unwrap_or_default());
+    if cfg!(debug_assertions) {
+        eprintln!("a debug build: the figures say little; add --release");
+    }
+    let summary = match name.as_str() {
+        "push" => push::run(options.runs),
+        "idle-sync" => idle_sync::run(&options.documents),
+        other => {
+            eprintln!("there is no benchmark `{other}`\n{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    if options.json {
+        println!("{summary}");
     }
     ExitCode::SUCCESS
-}
-
-/// The median and the 99th percentile of times in microseconds.
-fn spread(times: &mut [f64]) -> (f64, f64) {
-    times.sort_by(f64::total_cmp);
-    let at = |share: f64| {
-        let last = times.len().saturating_sub(1);
-        let index = (last as f64 * share).round() as usize;
-        (times[index] * 10.0).round() / 10.0
-    };
-    (at(0.5), at(0.99))
 }

@@ -41,7 +41,8 @@ fn however_many_servers_run_each_obligation_is_acted_on_once() {
 #[test]
 fn phones_that_sync_at_the_same_time_get_positions_without_gaps() {
     let world = World::new();
-    let phones: Vec<_> = ["he", "colleague", "station-head", "mediation-director"].iter().map(|l| world.phone(l)).collect();
+    let phones: Vec<_> =
+        ["he", "colleague", "station-head", "mediation-director"].iter().map(|l| world.phone(l)).collect();
     let case = phones[0].report("共同的案子。");
     phones[0].sync();
     for phone in &phones {
@@ -154,7 +155,10 @@ fn rebuild_finds_and_mends_tables_that_differ_from_the_journal() {
     let app = world.app();
     let mut conn = app.db.get().unwrap();
     diesel::update(cases::table.find(case.to_string())).set(cases::status.eq("closed")).execute(&mut *conn).unwrap();
-    diesel::update(documents::table.find(case.to_string())).set(documents::saved.eq(vec![1u8, 2, 3])).execute(&mut *conn).unwrap();
+    diesel::update(documents::table.find(case.to_string()))
+        .set(documents::saved.eq(vec![1u8, 2, 3]))
+        .execute(&mut *conn)
+        .unwrap();
     drop(conn);
     let found = server::rebuild::rebuild(&app.db, &app.law, false).unwrap();
     assert_eq!(found.differing, [format!("projection {case}")]);

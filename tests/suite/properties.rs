@@ -11,5 +11,10 @@ use proptest::prelude::ProptestConfig;
 /// How often a property is tried: `FENGQIAO_TEST_CASES` multiplies it for a long run.
 fn tries(cases: u32) -> ProptestConfig {
     let times: u32 = std::env::var("FENGQIAO_TEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(1);
-    ProptestConfig { cases: cases * times, max_shrink_iters: 200, failure_persistence: None, ..ProptestConfig::default() }
+    ProptestConfig {
+        cases: cases * times,
+        max_shrink_iters: 60,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    }
 }

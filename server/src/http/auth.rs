@@ -94,10 +94,15 @@ pub struct RoleView {
     pub communities: Vec<String>,
 }
 
-pub(super) fn routes(config: &mut web::ServiceConfig) {
+/// Open to everybody.
+pub(super) fn open_routes(config: &mut web::ServiceConfig) {
     config
         .service(web::resource("/auth/login").route(web::post().to(login)))
-        .service(web::resource("/auth/refresh").route(web::post().to(refresh)))
+        .service(web::resource("/auth/refresh").route(web::post().to(refresh)));
+}
+
+pub(super) fn routes(config: &mut web::ServiceConfig) {
+    config
         .service(web::resource("/auth/logout").route(web::post().to(logout)))
         .service(web::resource("/me").route(web::get().to(me)));
 }

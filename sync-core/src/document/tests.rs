@@ -90,7 +90,8 @@ fn the_same_field_set_apart_keeps_both_values_until_somebody_settles_it() {
     let conflict = fold_case(&doc).conflicts.first().cloned().unwrap();
     assert_eq!(conflict.path, "people_involved");
     assert_eq!(conflict.values.len(), 2);
-    let settled = apply(&mut doc, &[set("people_involved", 23)], &pen(&supervisor(3), 4, 4_000)).unwrap().change.unwrap();
+    let settled =
+        apply(&mut doc, &[set("people_involved", 23)], &pen(&supervisor(3), 4, 4_000)).unwrap().change.unwrap();
     elsewhere.admit(&settled.bytes, Trust::Stranger, |_, _| Ok(())).unwrap();
     assert_eq!(fold_case(&elsewhere), fold_case(&doc));
     let state = fold_case(&doc);

@@ -44,7 +44,11 @@ proptest! {
             assert_eq!(phone.core().status().unwrap().pending, 0);
             assert_eq!(phone.core().refused().unwrap(), vec![]);
             for id in &ids {
-                assert_eq!(phone.case(*id), world.case(*id));
+                let (there, here) = (world.case(*id), phone.case(*id));
+                let text = |state| serde_json::to_string_pretty(&state).unwrap();
+                let (there, here) = (text(there), text(here));
+                let differ: Vec<_> = there.lines().zip(here.lines()).filter(|(a, b)| a != b).collect();
+                assert!(there == here, "{id}: {differ:?}");
             }
         }
     }
