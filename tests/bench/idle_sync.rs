@@ -30,7 +30,9 @@ pub(crate) fn run(documents: &[usize]) -> Value {
         let ms = begun.elapsed().as_secs_f64() * 1e3;
         let (requests, sent, received) = (report.requests, report.bytes_sent, report.bytes_received);
         println!("{held:>10}  {requests:>8}  {sent:>6}  {received:>10}  {ms:>10.1}");
-        rows.push(json!({"documents": held, "requests": requests, "bytes_sent": sent, "bytes_received": received, "ms": ms}));
+        rows.push(
+            json!({"documents": held, "requests": requests, "bytes_sent": sent, "bytes_received": received, "ms": ms}),
+        );
     }
     let total = |row: &Value| row["bytes_sent"].as_i64().unwrap_or(0) + row["bytes_received"].as_i64().unwrap_or(0);
     let growth = rows.last().map_or(0, total) - rows.first().map_or(0, total);

@@ -64,8 +64,10 @@ pub(crate) fn run(runs: usize) -> Value {
     let phone = world.phone("he");
     phone.sync();
     let file = rusqlite::Connection::open(world.dir.path().join("plain.db")).expect("a plain file");
-    file.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; CREATE TABLE changes (bytes BLOB NOT NULL);")
-        .expect("a table");
+    file.execute_batch(
+        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; CREATE TABLE changes (bytes BLOB NOT NULL);",
+    )
+    .expect("a table");
     let (mut push, mut bare, mut increment, mut commit, mut idle) = (vec![], vec![], vec![], vec![], vec![]);
     let (mut bytes, mut saved_bytes, mut travelled) = (0, 0, 0);
     for round in 0..=runs {
@@ -110,7 +112,9 @@ pub(crate) fn run(runs: usize) -> Value {
     }
     let [push, bare, increment, commit, idle] = [push, bare, increment, commit, idle].map(median_us);
     let ratio = push / (bare + commit);
-    println!("one push of a case file: 3 changes of {bytes} bytes ({travelled} on the wire), {saved_bytes} bytes as a document; medians of {runs} runs");
+    println!(
+        "one push of a case file: 3 changes of {bytes} bytes ({travelled} on the wire), {saved_bytes} bytes as a document; medians of {runs} runs"
+    );
     println!("  push, acknowledged durably over HTTP   {push:>10.0} us");
     println!("  engine: load, apply 3, save            {bare:>10.0} us");
     println!("  engine: load 2, apply the third, save  {increment:>10.0} us");

@@ -86,7 +86,7 @@ fn text(document: &Document, a: u8, b: u8, c: u8) -> Edit {
     let at = if sentences.is_empty() { 0 } else { usize::from(b) % sentences.len() };
     match c % 4 {
         0 if !sentences.is_empty() => drop(sentences.remove(at)),
-        1 if !sentences.is_empty() => sentences[at].insert_str(0, "又"),
+        1 if !sentences.is_empty() => sentences[at].insert(0, '又'),
         2 if !sentences.is_empty() => sentences[at] = pick(&SENTENCES, c).to_owned(),
         _ => sentences.insert(at, pick(&SENTENCES, c).to_owned()),
     }
