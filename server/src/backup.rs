@@ -6,7 +6,6 @@ use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Write};
 use std::path::Path;
 
-use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use serde::{Deserialize, Serialize};
 use sync_core::ids::Entropy;
@@ -122,12 +121,12 @@ impl<W: Write> Writer<W> {
 pub fn backup(db: &Database, path: &Path) -> Result<u64, BackupError> {
     let failed = |source| BackupError::File { path: path.display().to_string(), source };
     let partial = path.with_extension("partial");
-    let file = File::create(&partial).map_err(failed)?;
+    let file = create_private(&partial).map_err(failed)?;
     let mut out = BufWriter::new(file);
     out.write_all(MAGIC).map_err(failed)?;
     let encoder = zstd::stream::write::Encoder::new(out, 6).map_err(failed)?;
     let mut writer = Writer { out: encoder, count: 0 };
-    db.transaction(|conn| dump(conn, &mut writer))?;
+    db.snapshot(|conn| dump(conn, &mut writer))?;
     let count = writer.count;
     writer.put(&Record::End(count))?;
     let out = writer.out.finish().map_err(failed)?;
@@ -137,10 +136,16 @@ pub fn backup(db: &Database, path: &Path) -> Result<u64, BackupError> {
     Ok(count)
 }
 
+/// Only the owner may read a backup: keys and password hashes lie in it.
+fn create_private(path: &Path) -> std::io::Result<File> {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}
+
 fn dump<W: Write>(conn: &mut AnyConnection, writer: &mut Writer<W>) -> Result<(), BackupError> {
-    if let AnyConnection::Postgres(c) = conn {
-        c.batch_execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")?;
-    }
     macro_rules! table {
         ($table:ident, $variant:ident, $order:expr) => {
             for row in $table::table.order($order).load::<rows::$variant>(conn)? {
@@ -179,7 +184,8 @@ fn dump<W: Write>(conn: &mut AnyConnection, writer: &mut Writer<W>) -> Result<()
     Ok(())
 }
 
-/// Restores a backup into an empty database, recomputes every table, and gives the journal a new identity. All or nothing.
+/// Restores a backup into an empty database, all or nothing, and gives the journal a new identity; then recomputes every table,
+/// which can be repeated (`fengqiao rebuild`).
 pub fn restore(db: &Database, law: &Law, path: &Path, now_ms: i64, entropy: &dyn Entropy) -> Result<u64, BackupError> {
     let failed = |source| BackupError::File { path: path.display().to_string(), source };
     let mut file = BufReader::new(File::open(path).map_err(failed)?);

@@ -85,7 +85,7 @@ fn claim_actors(
                 own.insert(*actor);
             }
             Some(_) => {}
-            None if is_of_a_desk(conn, context.journal, *actor)? => {}
+            None if server::is_desk_actor(*actor) => {}
             None => {
                 diesel::insert_into(actors::table)
                     .values((
@@ -100,12 +100,6 @@ fn claim_actors(
         }
     }
     Ok(own)
-}
-
-/// Whether this server writes under an actor itself: anybody can compute those, and no phone may claim one.
-fn is_of_a_desk(conn: &mut AnyConnection, journal: JournalId, actor: ActorId) -> Result<bool, DbError> {
-    let people = users::all(conn)?.into_iter().filter_map(|u| u.id.parse().ok());
-    Ok(std::iter::once(UserId::SYSTEM).chain(people).any(|user| server::desk_actor(journal, user) == actor))
 }
 
 #[expect(clippy::too_many_arguments, reason = "each is a different thing that the judgement rests on")]

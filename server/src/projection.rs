@@ -183,7 +183,10 @@ fn title(state: &CaseState) -> String {
 
 fn search_text(state: &CaseState) -> String {
     let mut parts = vec![title(state), state.narrative.clone()];
-    parts.extend(state.fields.values().filter_map(|v| v.as_str().map(str::to_owned)));
+    // Who reported, and his number, are for the file and not for finding it.
+    let personal = |path: &str| sync_core::case::SHAPE.fields.iter().any(|f| f.path == path && f.personal);
+    let fields = state.fields.iter().filter(|(path, _)| !personal(path));
+    parts.extend(fields.filter_map(|(_, v)| v.as_str().map(str::to_owned)));
     parts.extend(state.file_number.clone());
     for party in state.parties.values() {
         parts.extend(["name", "organisation"].iter().filter_map(|f| party.fields.get(*f)?.as_str().map(str::to_owned)));

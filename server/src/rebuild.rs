@@ -116,6 +116,8 @@ fn orphans(conn: &mut AnyConnection, known: &[String], write: bool, report: &mut
         diesel::delete(cases::table.filter(cases::document.eq_any(&lost))).execute(conn)?;
         diesel::delete(patrols::table.filter(patrols::document.eq_any(&lost))).execute(conn)?;
         diesel::delete(documents::table.filter(documents::id.eq_any(&lost))).execute(conn)?;
+        diesel::delete(obligations::table.filter(obligations::document.eq_any(&lost))).execute(conn)?;
+        diesel::delete(notifications::table.filter(notifications::document.eq_any(&lost))).execute(conn)?;
     }
     Ok(())
 }

@@ -2,8 +2,8 @@
 
 /// One change as bytes on the wire, after inflating.
 pub const CHANGE_BYTES_MAX: usize = 256 * 1024;
-/// Operations in one change, run lengths counted out.
-pub const CHANGE_OPS_MAX: usize = 20_000;
+/// Operations in one change, run lengths counted out: enough to replace the longest text, character by character.
+pub const CHANGE_OPS_MAX: usize = 50_000;
 /// Dependencies named by one change.
 pub const CHANGE_DEPS_MAX: usize = 64;
 /// The highest operation counter accepted: far above any real document, far below where Automerge's 32-bit counters overflow.
@@ -26,10 +26,15 @@ pub const RESPONSE_TARGET_BYTES: usize = 1024 * 1024;
 pub const REQUEST_COMMUNITIES_MAX: usize = 256;
 /// Documents whose heads one request may put in doubt.
 pub const REQUEST_DOUBTS_MAX: usize = 5_000;
+/// Documents whose heads the phone offers in one request: the answer to each may be the whole document.
+pub const REQUEST_DOUBTS_TARGET: usize = 200;
 /// One document as bytes.
 pub const DOCUMENT_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// One text (narrative, statement, notes), in characters.
-pub const TEXT_CHARS_MAX: usize = 50_000;
+pub const TEXT_CHARS_MAX: usize = 20_000;
+/// Characters to be compared one with another when a text is replaced; beyond it the differing stretch is replaced as a whole,
+/// because the comparison grows with the product of both lengths.
+pub const TEXT_COMPARISONS_MAX: usize = 1_000_000;
 /// One register, in characters.
 pub const FIELD_CHARS_MAX: usize = 2_000;
 /// One event's JSON, in bytes.

@@ -294,3 +294,47 @@ fn the_follow_up_of_a_key_case_is_reminded_after_it_was_closed() {
     assert_eq!((reminder.text("rule"), reminder.moot), (Some("followup.key"), None));
     assert_eq!(state.status, Status::Closed);
 }
+
+#[test]
+fn the_longest_text_travels_and_is_replaced_whole() {
+    let world = World::new();
+    let (he, colleague) = (world.phone("he"), world.phone("colleague"));
+    let case = he.report(&"甲".repeat(20_000));
+    he.edit(case, &[write("narrative", &"乙".repeat(20_000))]);
+    he.sync();
+    colleague.sync();
+    assert_eq!(colleague.case(case).narrative, "乙".repeat(20_000));
+    let too_long = he.core().edit(case, &[write("narrative", &"丙".repeat(20_001))]);
+    assert!(too_long.is_err());
+    let (status, reply) = world.desk(
+        "community",
+        case,
+        serde_json::json!([{"edit": "set_text", "name": "narrative", "wording": "短".repeat(19_999)}]),
+    );
+    assert_eq!(status, 200, "{reply}");
+    he.sync();
+    assert_eq!(he.case(case), world.case(case));
+    world.check_rebuild();
+}
+
+#[test]
+fn a_captain_is_told_of_nobody_elses_cases() {
+    let world = World::new();
+    let (he, captain) = (world.phone("he"), world.phone("captain"));
+    he.report("工人聚集。");
+    let edits = vec![set("place.building", "GM-BIYAN-SL17-5"), write("narrative", "门口有人吵架。")];
+    let draft = sync_core::edit::Draft { kind: sync_core::shape::DocumentKind::Case, community: tests::biyan(), edits };
+    let own = captain.core().create(&draft).unwrap();
+    he.sync();
+    captain.sync();
+    world.pass(3 * HOUR);
+    world.scheduler();
+    let token = world.token("captain");
+    let (_, page) = world.get("/v1/cases", Some(&token));
+    assert_eq!(page["items"].as_array().unwrap().len(), 1);
+    let (_, file) = world.get(&format!("/v1/cases/{own}"), Some(&token));
+    assert_eq!(file["possible_duplicates"], serde_json::json!([]));
+    assert_eq!(world.get("/v1/notifications", Some(&token)).0, 403);
+    let (_, file) = world.get(&format!("/v1/cases/{own}"), Some(&world.token("community")));
+    assert_eq!(file["possible_duplicates"].as_array().unwrap().len(), 1, "a supervisor is told of both");
+}

@@ -149,15 +149,29 @@ impl Database {
         (state.connections.saturating_sub(state.idle_connections), state.connections)
     }
 
-    /// Runs a transaction; an error rolls it back whole.
+    /// Runs a transaction; an error rolls it back whole. It takes the write lock of SQLite when it begins.
     pub fn transaction<T, E: From<DbError>>(
         &self,
         work: impl FnOnce(&mut AnyConnection) -> Result<T, E>,
     ) -> Result<T, E> {
+        self.within("BEGIN IMMEDIATE", "BEGIN", work)
+    }
+
+    /// Reads everything as of one moment, beside whoever writes.
+    pub fn snapshot<T, E: From<DbError>>(&self, work: impl FnOnce(&mut AnyConnection) -> Result<T, E>) -> Result<T, E> {
+        self.within("BEGIN", "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", work)
+    }
+
+    fn within<T, E: From<DbError>>(
+        &self,
+        sqlite: &str,
+        postgres: &str,
+        work: impl FnOnce(&mut AnyConnection) -> Result<T, E>,
+    ) -> Result<T, E> {
         let mut conn = self.get()?;
         let begin = match &*conn {
-            AnyConnection::Sqlite(_) => "BEGIN IMMEDIATE",
-            AnyConnection::Postgres(_) => "BEGIN",
+            AnyConnection::Sqlite(_) => sqlite,
+            AnyConnection::Postgres(_) => postgres,
         };
         let sql =
             |conn: &mut AnyConnection, text: &str| conn.batch_execute(text).map_err(|e| E::from(DbError::Query(e)));

@@ -142,9 +142,9 @@ pub async fn file(
             Ok(CaseFile {
                 obligations: obligations(&state, &shared.law.rules, &shared.law.calendar, shared.now_ms()),
                 allowed_events: kinds.filter(|k| sync_core::fold::would_stand(&state, *k)).collect(),
-                possible_duplicates: queries::possible_duplicates(conn, &id.to_string())?
+                possible_duplicates: queries::possible_duplicates(conn, &principal.subject, &id.to_string())?
                     .into_iter()
-                    .map(|(id, title)| PossibleDuplicate { id, title })
+                    .map(|c| PossibleDuplicate { id: c.id, title: c.title })
                     .collect(),
                 state,
             })

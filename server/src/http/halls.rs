@@ -105,8 +105,10 @@ pub async fn queue(
     Ok(HttpResponse::Ok().json(queue))
 }
 
-fn codes(principal: &Principal) -> Vec<String> {
-    principal.subject.communities().into_iter().map(String::from).collect()
+/// The communities in which somebody holds one of these roles.
+fn codes(principal: &Principal, roles: &[Role]) -> Vec<String> {
+    let grants = principal.subject.grants.iter().filter(|g| roles.contains(&g.role));
+    grants.flat_map(|g| g.communities.iter().cloned().map(String::from)).collect()
 }
 
 /// What the rules told the halls of the asker's areas: escalations, reminders, flash reports, and what was withdrawn and why.
@@ -115,7 +117,7 @@ fn codes(principal: &Principal) -> Vec<String> {
 pub async fn notifications(principal: Principal, app: web::Data<App>) -> Result<HttpResponse, Problem> {
     principal.must_hold(DESKS)?;
     let list = app
-        .run(move |conn| -> Result<_, DbError> { queries::notification_list(conn, &codes(&principal), 500) })
+        .run(move |conn| -> Result<_, DbError> { queries::notification_list(conn, &codes(&principal, DESKS), 500) })
         .await?;
     Ok(HttpResponse::Ok().json(list))
 }
@@ -123,18 +125,15 @@ pub async fn notifications(principal: Principal, app: web::Data<App>) -> Result<
 const DESKS: &[Role] =
     &[Role::Supervisor, Role::MediationDirector, Role::Receptionist, Role::StationHead, Role::Mediator];
 
-fn reviewed(principal: &Principal) -> Vec<String> {
-    let grants = principal.subject.grants.iter().filter(|g| g.role == Role::Supervisor);
-    grants.flat_map(|g| g.communities.iter().cloned().map(String::from)).collect()
-}
-
 /// Refused changes of the communities that the asker supervises.
 #[utoipa::path(get, path = "/v1/quarantine", tag = "quarantine", responses((status = 200, body = Vec<QuarantineRow>)),
     security(("bearer" = [])))]
 pub async fn quarantine(principal: Principal, app: web::Data<App>) -> Result<HttpResponse, Problem> {
     principal.must_hold(&[Role::Supervisor])?;
     let list = app
-        .run(move |conn| -> Result<_, DbError> { queries::quarantine_list(conn, &reviewed(&principal), 500) })
+        .run(move |conn| -> Result<_, DbError> {
+            queries::quarantine_list(conn, &codes(&principal, &[Role::Supervisor]), 500)
+        })
         .await?;
     Ok(HttpResponse::Ok().json(list))
 }
@@ -150,7 +149,9 @@ pub async fn quarantined(
     principal.must_hold(&[Role::Supervisor])?;
     let id = id.into_inner();
     let found = app
-        .run(move |conn| -> Result<_, DbError> { queries::quarantine_entry(conn, &reviewed(&principal), &id) })
+        .run(move |conn| -> Result<_, DbError> {
+            queries::quarantine_entry(conn, &codes(&principal, &[Role::Supervisor]), &id)
+        })
         .await?;
     found
         .map(|q| HttpResponse::Ok().json(q))

@@ -148,11 +148,13 @@ fn answer(
     let cursors = if request.journal == Some(identity) { request.cursors.as_slice() } else { &[] };
     let feed = feed::collect(conn, &principal.subject, cursors, &request.doubts, &sent)?;
     let key = time_keys.current().ok_or_else(|| Problem::internal(&"there is no key for time tokens"))?;
-    let known_scope = principal
-        .subject
-        .communities()
-        .iter()
-        .all(|c| request.cursors.iter().any(|k| k.community == *c && k.scope == scope(&principal.subject, c)));
+    // The person's roles are told whenever the phone shows that it knows other ones, fewer or more.
+    let communities = principal.subject.communities();
+    let known_scope = request.cursors.len() == communities.len()
+        && communities.iter().all(|c| {
+            let scope = scope(&principal.subject, c);
+            request.cursors.iter().any(|k| k.community == *c && k.scope == scope)
+        });
     Ok(SyncResponse {
         version: PROTOCOL_VERSION,
         journal: identity,

@@ -278,7 +278,7 @@ fn batch(
 }
 
 /// Other cases of the same building that were created within a day: perhaps the same dispute, told twice.
-pub fn possible_duplicates(conn: &mut AnyConnection, id: &str) -> Result<Vec<(String, String)>, DbError> {
+pub fn possible_duplicates(conn: &mut AnyConnection, subject: &Subject, id: &str) -> Result<Vec<CaseSummary>, DbError> {
     let own: Option<(Option<String>, i64)> =
         cases::table.find(id).select((cases::building, cases::created_ms)).first(conn).optional()?;
     let Some((Some(building), created_ms)) = own else { return Ok(Vec::new()) };
@@ -290,6 +290,9 @@ pub fn possible_duplicates(conn: &mut AnyConnection, id: &str) -> Result<Vec<(St
         .filter(cases::status.ne("merged"))
         .order((cases::created_ms, cases::document))
         .limit(20)
-        .select((cases::document, cases::title))
-        .load(conn)?)
+        .select(CaseSummary::as_select())
+        .load::<CaseSummary>(conn)?
+        .into_iter()
+        .filter(|c| c.visible_to(subject, DocumentKind::Case))
+        .collect())
 }

@@ -136,7 +136,8 @@ fn columns(body: &mut Reader<'_>) -> Result<(), Refusal> {
 
 /// Counts the rows of one column by its type; see the Automerge binary format.
 fn rows(column_type: u64, data: &[u8]) -> Result<(), Refusal> {
-    let max = u64::try_from(limits::CHANGE_OPS_MAX).unwrap_or(u64::MAX);
+    // An operation may stand in a column twice: as a row and by what it replaces.
+    let max = u64::try_from(limits::CHANGE_OPS_MAX).unwrap_or(u64::MAX).saturating_mul(2);
     let too_many = || Refusal::new(RefusalCode::TooLarge, format!("more than {max} operations in one change"));
     let mut reader = Reader { rest: data };
     let mut total = 0u64;

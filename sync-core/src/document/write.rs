@@ -33,6 +33,23 @@ fn json_to_scalar(value: &FieldValue) -> ScalarValue {
     }
 }
 
+/// A change that the firewall of every other replica would refuse must not come to be.
+fn travels(change: &automerge::Change) -> Result<(), EditError> {
+    let (bytes, ops) = (change.raw_bytes().len(), change.len());
+    if bytes <= limits::CHANGE_BYTES_MAX && ops <= limits::CHANGE_OPS_MAX {
+        return Ok(());
+    }
+    Err(EditError::InvalidValue {
+        field: "edits".to_owned(),
+        problem: format!("the change has {bytes} bytes and {ops} operations"),
+        remedy: format!(
+            "at most {} bytes and {} operations; save in smaller steps",
+            limits::CHANGE_BYTES_MAX,
+            limits::CHANGE_OPS_MAX
+        ),
+    })
+}
+
 impl Document {
     /// Founds a document. `first` takes the first steps; all of it is one change.
     pub fn create(
@@ -48,7 +65,9 @@ impl Document {
         first(&mut writer)?;
         let (tx, _) = writer.finish();
         tx.commit_with(CommitOptions::default().with_time(meta.created_ms));
-        let change = inner.get_last_local_change().as_ref().and_then(raw);
+        let change = inner.get_last_local_change();
+        change.as_ref().map_or(Ok(()), travels)?;
+        let change = change.as_ref().and_then(raw);
         let change = change.ok_or_else(|| DocumentError::Engine("the first change is missing".into()))?;
         let meta = read::meta(&inner)?;
         Ok((Self { inner, meta }, change))
@@ -79,14 +98,7 @@ impl Document {
         }
         let (hash, _) = tx.commit_with(options);
         let change = hash.and_then(|h| self.inner.get_change_by_hash(&h));
-        if let Some(change) = &change
-            && change.raw_bytes().len() > limits::CHANGE_BYTES_MAX
-        {
-            return Err(EditError::Document(DocumentError::TooLarge {
-                bytes: change.raw_bytes().len(),
-                max: limits::CHANGE_BYTES_MAX,
-            }));
-        }
+        change.as_ref().map_or(Ok(()), travels)?;
         Ok((result, change.as_ref().and_then(raw)))
     }
 }
@@ -223,7 +235,19 @@ impl<'a> Writer<'a> {
             });
         }
         let fresh = self.tx.base_heads().is_empty();
-        self.tx.update_text(&object, wording).map_err(engine)?;
+        let (old, new): (Vec<char>, Vec<char>) = (before.chars().collect(), wording.chars().collect());
+        let head = old.iter().zip(&new).take_while(|(a, b)| a == b).count();
+        let rest = |t: &[char]| t.len() - head;
+        let tail = old.iter().rev().zip(new.iter().rev()).take_while(|(a, b)| a == b).count();
+        let tail = tail.min(rest(&old)).min(rest(&new));
+        let (gone, come) = (rest(&old) - tail, rest(&new) - tail);
+        if gone.saturating_mul(come) <= limits::TEXT_COMPARISONS_MAX {
+            self.tx.update_text(&object, wording).map_err(engine)?;
+        } else {
+            let stretch: String = new.iter().skip(head).take(come).collect();
+            let gone = isize::try_from(gone).unwrap_or(isize::MAX);
+            self.tx.splice_text(&object, head, gone, &stretch).map_err(engine)?;
+        }
         if !fresh {
             self.text = Some(name.to_owned());
         }

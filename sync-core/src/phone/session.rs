@@ -77,7 +77,7 @@ impl SyncSession {
         let (request, asked) = phone.0.store.read(|conn| -> Result<_, PhoneError> {
             let who = Phone::enrolment(conn)?;
             let (rows, left) = take(conn)?;
-            let doubts = documents::doubts(conn, limits::REQUEST_DOUBTS_MAX)?;
+            let doubts = documents::doubts(conn, limits::REQUEST_DOUBTS_TARGET)?;
             if self.rounds > 0 && !self.more && rows.is_empty() && doubts.is_empty() {
                 return Ok((None, Vec::new()));
             }

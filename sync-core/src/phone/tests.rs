@@ -1,5 +1,8 @@
 //! The phone alone: edits survive, search finds, stamps are anchored.
 
+mod hall;
+mod sync;
+
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use super::*;
@@ -47,6 +50,17 @@ fn community() -> AreaCode {
     AreaCode::new("BY").unwrap()
 }
 
+fn grant() -> Grant {
+    Grant {
+        role: Role::GridWorker,
+        area: grid(),
+        kind: AreaKind::Grid,
+        communities: vec![community()],
+        from_ms: 0,
+        until_ms: None,
+    }
+}
+
 fn phone(dir: &tempfile::TempDir) -> (Phone, Arc<Host>) {
     let host = Arc::new(Host::default());
     host.wall_ms.store(1_558_054_800_000, Ordering::Relaxed);
@@ -57,14 +71,7 @@ fn phone(dir: &tempfile::TempDir) -> (Phone, Arc<Host>) {
             user: UserId(uuid::Uuid::from_u128(2)),
             name: "小何".into(),
             login: "he".into(),
-            grants: vec![Grant {
-                role: Role::GridWorker,
-                area: grid(),
-                kind: AreaKind::Grid,
-                communities: vec![community()],
-                from_ms: 0,
-                until_ms: None,
-            }],
+            grants: vec![grant()],
         })
         .unwrap();
     (phone, host)
