@@ -16,8 +16,11 @@ pub const CALENDARS: &[&str] = &[
     include_str!("../reference/calendars/2026.json"),
 ];
 /// Migrations of the phone's store, in order.
-pub const PHONE_MIGRATIONS: &[&str] =
-    &[include_str!("../migrations/phone/0001_base/up.sql"), include_str!("../migrations/phone/0002_search/up.sql")];
+pub const PHONE_MIGRATIONS: &[&str] = &[
+    include_str!("../migrations/phone/0001_base/up.sql"),
+    include_str!("../migrations/phone/0002_search/up.sql"),
+    include_str!("../migrations/phone/0003_actors/up.sql"),
+];
 /// Areas and people of the demo, in the form of an import file.
 pub const DEMO_IMPORT: &str = include_str!("../demo/import.toml");
 /// What the demo says, in both languages.

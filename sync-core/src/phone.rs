@@ -22,6 +22,7 @@ use crate::ids::{ActorId, DeviceId, DocumentId, Entropy, UserId};
 use crate::patrol::PatrolState;
 use crate::rules::{Obligation, RuleSet, obligations};
 use crate::shape::DocumentKind;
+use crate::store::actors::{self, Owner};
 use crate::store::documents::StoredDocument;
 use crate::store::list::{ListFilter, ListRow};
 use crate::store::outbox::RefusedChange;
@@ -248,6 +249,7 @@ impl Phone {
             let subject = Subject { user: who.user, grants: who.grants };
             let pen = Pen { subject: Some(&subject), device: Some(who.device), actor, at, entropy: &*self.0.host };
             let (document, change) = edit::create(draft, &pen)?;
+            actors::note(tx, actor, Owner { author: who.user, device: who.device })?;
             documents::save(tx, &document, actor)?;
             outbox::push(tx, document.meta().id, who.user, &change, &at)?;
             Ok(document.meta().id)
@@ -266,6 +268,7 @@ impl Phone {
             let pen = Pen { subject: Some(&subject), device: Some(who.device), actor, at, entropy: &*self.0.host };
             let edited = edit::apply(&mut document, edits, &pen)?;
             if let Some(change) = &edited.change {
+                actors::note(tx, actor, Owner { author: who.user, device: who.device })?;
                 documents::save(tx, &document, actor)?;
                 outbox::push(tx, id, who.user, change, &at)?;
             }

@@ -1,6 +1,7 @@
 //! The phone's store: one SQLite file, encrypted by SQLCipher. One writer; readers of their own, so that nothing that only reads
 //! waits for a sync. An edit is here, whole, before the call that made it returns.
 
+pub mod actors;
 pub mod documents;
 pub mod list;
 pub mod outbox;

@@ -52,7 +52,7 @@ pub(super) fn last_seq(doc: &Automerge, actor: &ActorId) -> u64 {
     doc.get_changes_meta(&[]).iter().filter(|m| *m.actor == wanted).map(|m| m.seq).max().unwrap_or(0)
 }
 
-fn decode(bytes: &[u8]) -> Result<(Change, automerge::ExpandedChange), Refusal> {
+pub(super) fn decode(bytes: &[u8]) -> Result<(Change, automerge::ExpandedChange), Refusal> {
     chunk::inspect(bytes)?;
     let broken = || refuse(RefusalCode::Malformed, "not a readable change");
     let change = catch_unwind(AssertUnwindSafe(|| Change::from_bytes(bytes.to_vec())))

@@ -114,7 +114,32 @@ pub(super) fn text_chars(doc: &Automerge, name: &str) -> usize {
     text_object(doc, name).map_or(0, |t| doc.length(&t))
 }
 
+/// What a change writes, as far as it can be told without its document: values with their keys, and inserted text.
+fn written(change: &automerge::ExpandedChange) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    let mut inserted = String::new();
+    for op in &change.operations {
+        let value = op.primitive_value();
+        match (&op.key, value) {
+            (_, Some(ScalarValue::Str(text))) if op.insert => inserted.push_str(&text),
+            (automerge::legacy::Key::Map(key), Some(value)) => match scalar_to_json(&value) {
+                FieldValue::Null => {}
+                value => lines.push(format!("{key} = {value}")),
+            },
+            _ => {}
+        }
+    }
+    lines.extend(Some(inserted).filter(|t| !t.is_empty()));
+    lines.join("\n")
+}
+
 impl Document {
+    /// What a change writes, for a person to read where its document is not at hand; `None` if it cannot be read.
+    pub fn written(bytes: &[u8]) -> Option<String> {
+        let (_, expanded) = super::firewall::decode(bytes).ok()?;
+        Some(written(&expanded))
+    }
+
     pub(super) fn text_object(&self, name: &str) -> Option<automerge::ObjId> {
         text_object(&self.inner, name)
     }

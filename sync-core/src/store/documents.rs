@@ -4,7 +4,8 @@ use rusqlite::{Connection, OptionalExtension, Transaction};
 
 use super::StoreError;
 use crate::document::Document;
-use crate::ids::{ActorId, DocumentId};
+use crate::ids::{ActorId, AreaCode, DocumentId};
+use crate::shape::DocumentKind;
 
 /// A document with what the store knows beside it.
 #[derive(Debug, Clone)]
@@ -54,15 +55,52 @@ pub fn save(tx: &Transaction<'_>, document: &Document, actor: ActorId) -> Result
     super::list::put(tx, &super::list::row_of(document))
 }
 
-/// Forgets a document; its unsent changes stay in the outbox.
+/// Kind and community of a document that is here, or was while something of it is unsent; the document itself is not read.
+pub fn envelope(conn: &Connection, id: DocumentId) -> Result<Option<(DocumentKind, AreaCode)>, StoreError> {
+    let row: Option<(String, String)> = conn
+        .prepare_cached(
+            "SELECT kind, community FROM documents WHERE id = ?1 \
+             UNION ALL SELECT kind, community FROM forgotten WHERE document = ?1 LIMIT 1",
+        )?
+        .query_row([id.to_string()], |r| Ok((r.get(0)?, r.get(1)?)))
+        .optional()?;
+    Ok(row.and_then(|(kind, community)| Some((DocumentKind::parse(&kind)?, AreaCode::new(community).ok()?))))
+}
+
+/// Reads a document that may have become unreadable: `None` then too.
+pub fn load_readable(conn: &Connection, id: DocumentId) -> Result<Option<StoredDocument>, StoreError> {
+    match load(conn, id) {
+        Err(StoreError::Damaged(_)) => Ok(None),
+        other => other,
+    }
+}
+
+/// Keeps a record that cannot be read as it was found, before another takes its place. Gives whether there was one.
+pub fn set_aside(tx: &Transaction<'_>, id: DocumentId, now_ms: i64) -> Result<bool, StoreError> {
+    let set = "INSERT INTO damaged (document, saved, found_ms) SELECT id, saved, ?2 FROM documents WHERE id = ?1";
+    Ok(tx.execute(set, (id.to_string(), now_ms))? > 0)
+}
+
+/// Forgets a document; its unsent changes stay in the outbox and can still be sent.
 pub fn forget(tx: &Transaction<'_>, id: DocumentId) -> Result<(), StoreError> {
     for sql in [
+        "INSERT OR REPLACE INTO forgotten (document, kind, community) SELECT id, kind, community FROM documents \
+         WHERE id = ?1 AND EXISTS (SELECT 1 FROM outbox WHERE document = ?1)",
         "DELETE FROM documents WHERE id = ?1",
         "DELETE FROM list WHERE document = ?1",
         "DELETE FROM doubts WHERE document = ?1",
     ] {
         tx.execute(sql, [id.to_string()])?;
     }
+    Ok(())
+}
+
+/// Drops what is still known of forgotten documents of which nothing is unsent any more.
+pub fn forget_wholly(tx: &Transaction<'_>) -> Result<(), StoreError> {
+    tx.prepare_cached(
+        "DELETE FROM forgotten WHERE NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.document = forgotten.document)",
+    )?
+    .execute([])?;
     Ok(())
 }
 

@@ -62,14 +62,21 @@ pub fn push(
 
 /// Unsent changes behind an ordinal, in order.
 pub fn after(conn: &Connection, ordinal: i64, limit: i64) -> Result<Vec<OutboxRow>, StoreError> {
-    let mut statement = conn.prepare_cached(
-        "SELECT ordinal, document, author, hash, actor, at, bytes FROM outbox WHERE ordinal > ?1 ORDER BY ordinal LIMIT ?2",
-    )?;
+    read(conn, "ordinal > ?1 ORDER BY ordinal LIMIT ?2", (ordinal, limit))
+}
+
+/// Unsent changes of a document, in order.
+pub fn of_document(conn: &Connection, id: DocumentId) -> Result<Vec<OutboxRow>, StoreError> {
+    read(conn, "document = ?1 ORDER BY ordinal", [id.to_string()])
+}
+
+fn read(conn: &Connection, which: &str, values: impl rusqlite::Params) -> Result<Vec<OutboxRow>, StoreError> {
+    let sql = format!("SELECT ordinal, document, author, hash, actor, at, bytes FROM outbox WHERE {which}");
+    let mut statement = conn.prepare_cached(&sql)?;
     type Row = (i64, String, String, Vec<u8>, Vec<u8>, String, Vec<u8>);
-    let rows = statement.query_map((ordinal, limit), |r| {
-        Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?, r.get(4)?, r.get(5)?, r.get(6)?))
-    })?;
-    let read = |row: Row| {
+    let rows = statement
+        .query_map(values, |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?, r.get(4)?, r.get(5)?, r.get(6)?)))?;
+    let one = |row: Row| {
         let damaged = || StoreError::Damaged(format!("outbox entry {}", row.0));
         Ok(OutboxRow {
             ordinal: row.0,
@@ -82,7 +89,7 @@ pub fn after(conn: &Connection, ordinal: i64, limit: i64) -> Result<Vec<OutboxRo
         })
     };
     let rows: Vec<Row> = rows.collect::<Result<_, _>>()?;
-    rows.into_iter().map(read).collect()
+    rows.into_iter().map(one).collect()
 }
 
 /// How many changes are unsent, of one document or in all.

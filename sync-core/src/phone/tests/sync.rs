@@ -3,6 +3,7 @@
 use super::hall::Hall;
 use super::*;
 use crate::error::RefusalCode;
+use crate::limits;
 
 fn met(dir: &tempfile::TempDir) -> (Phone, Hall) {
     let (phone, _) = phone(dir);
@@ -108,11 +109,13 @@ fn a_restored_server_is_supplied_with_what_was_written_before_a_refusal_too() {
     let dir = tempfile::tempdir().unwrap();
     let (phone, mut hall) = met(&dir);
     let id = report(&phone, "工人聚集。");
-    let bad = phone.edit(id, &people(23)).unwrap().change.unwrap();
-    hall.refuse.insert(bad.hash, (RefusalCode::NotAllowed, "not yours".into()));
-    hall.sync(&phone).unwrap();
-    phone.edit(id, &people(5)).unwrap();
-    hall.sync(&phone).unwrap();
+    for n in [23, 24] {
+        let bad = phone.edit(id, &people(n)).unwrap().change.unwrap();
+        hall.refuse.insert(bad.hash, (RefusalCode::NotAllowed, "not yours".into()));
+        hall.sync(&phone).unwrap();
+        phone.edit(id, &people(n - 20)).unwrap();
+        hall.sync(&phone).unwrap();
+    }
     hall.forget_everything();
     hall.register(&phone);
     hall.sync(&phone).unwrap();
@@ -144,12 +147,16 @@ fn changes_that_the_server_can_never_take_hold_up_no_others() {
     hall.forget_everything();
     hall.register(&phone);
     // They build on what somebody else wrote and only the lost server had, and fill more than one request.
-    for n in 0..5 {
-        let wording: String = std::iter::repeat_n("工人讨要欠薪一二三四", 5_000).collect::<String>() + &n.to_string();
-        let wording: String = wording.chars().take(49_000 + n).collect();
-        phone.edit(stuck, &[Edit::SetText { name: "narrative".into(), wording }]).unwrap();
-        phone.edit(stuck, &[Edit::SetText { name: "narrative".into(), wording: n.to_string() }]).unwrap();
+    let bulky = "某".repeat(limits::FIELD_CHARS_MAX);
+    for n in 0..8 {
+        let fields = |n: usize| {
+            [("organisation".to_owned(), format!("{n}{bulky}").chars().take(2_000).collect::<String>().into())].into()
+        };
+        let party = |i: usize| Edit::AddItem { collection: "parties".into(), fields: fields(n * 20 + i), text: None };
+        phone.edit(stuck, &(0..20).map(party).collect::<Vec<_>>()).unwrap();
     }
+    let unsent = phone.0.store.read(|c| outbox::of_document(c, stuck)).unwrap();
+    assert!(unsent.iter().map(|r| r.bytes.len()).sum::<usize>() > limits::REQUEST_TARGET_BYTES);
     let id = report(&phone, "邻里噪音。");
     let ended = hall.sync(&phone);
     assert!(matches!(ended, Err(PhoneError::NotConverging)), "it is not said to be complete: {ended:?}");

@@ -1,0 +1,79 @@
+//! What comes in: each change through the change firewall, and a record that could no longer be read is made anew from what the
+//! server has and what was unsent.
+
+use rusqlite::Transaction;
+
+use crate::document::{Admission, Document, Inspected, Trust};
+use crate::error::Refusal;
+use crate::ids::ActorId;
+use crate::phone::{Phone, PhoneError};
+use crate::store::documents::{self, StoredDocument};
+use crate::store::outbox;
+use crate::store::{StoreError, meta_json, set_meta_json};
+use crate::sync::wire::Delivery;
+use crate::time::Hlc;
+
+fn broken(e: impl ToString) -> PhoneError {
+    PhoneError::Protocol(e.to_string())
+}
+
+/// Applies what came in for one document; gives how many changes were new.
+pub(super) fn deliver(
+    phone: &Phone,
+    tx: &Transaction<'_>,
+    delivery: &Delivery,
+    now_ms: i64,
+) -> Result<u64, PhoneError> {
+    let mut changes = delivery.changes.iter();
+    let mut hlc = meta_json::<Hlc>(tx, "hlc")?.unwrap_or_default();
+    let mut observe = |i: &Inspected| hlc = hlc.observe(Hlc { wall_ms: i.at_ms, count: 0 }, phone.0.host.now_ms());
+    let stored = documents::load(tx, delivery.document);
+    let damaged = matches!(stored, Err(StoreError::Damaged(_)));
+    let mut unsent = Vec::new();
+    let mut new = 0;
+    let (mut document, actor) = match stored {
+        Ok(Some(StoredDocument { document, actor, .. })) => (document, actor),
+        Ok(None) | Err(StoreError::Damaged(_)) => {
+            let first = changes.next().ok_or_else(|| broken("an empty delivery"))?;
+            let (document, inspected) = Document::found(first, Trust::Server).map_err(broken)?;
+            if document.meta().id != delivery.document {
+                return Err(broken("a delivery holds another document than it says"));
+            }
+            observe(&inspected);
+            new += 1;
+            unsent = outbox::of_document(tx, delivery.document)?;
+            // How far the actor of the lost record had come is not known for sure: nobody writes under it again.
+            let anew = damaged || !unsent.is_empty();
+            (document, if anew { ActorId(phone.0.host.sixteen()) } else { Phone::actor(tx)? })
+        }
+        Err(e) => return Err(e.into()),
+    };
+    let mut failed: Option<Refusal> = None;
+    for change in changes {
+        match document.admit(change, Trust::Server, |_, _| Ok(())) {
+            Ok(Admission::Applied(inspected)) => {
+                new += 1;
+                observe(&inspected);
+            }
+            Ok(Admission::Duplicate(_)) => {}
+            Err(e) => {
+                failed = Some(e);
+                break;
+            }
+        }
+    }
+    if damaged {
+        documents::set_aside(tx, delivery.document, now_ms)?;
+    }
+    // What this phone made and nobody has acknowledged belongs to a record that comes back; what does not fit stays unsent.
+    for row in unsent {
+        if let Ok(Admission::Applied(_)) = document.admit(&row.bytes, Trust::Server, |_, _| Ok(())) {
+            new += 1;
+        }
+    }
+    if new > 0 {
+        documents::save(tx, &document, actor)?;
+        set_meta_json(tx, "hlc", &hlc)?;
+    }
+    failed.map_or(Ok(new), |e| Err(broken(e)))
+}

@@ -1,0 +1,155 @@
+//! What the server refused: taken out of the document with what builds on it, kept with its words, and never sent again.
+
+use std::collections::BTreeMap;
+
+use rusqlite::Transaction;
+use sha2::{Digest, Sha256};
+
+use crate::document::{Admission, ChangeHash, ChangeInfo, Document, Touch, Trust};
+use crate::error::RefusalCode;
+use crate::ids::{ActorId, DocumentId};
+use crate::phone::{Phone, PhoneError};
+use crate::store::documents::{self, StoredDocument};
+use crate::store::outbox::{self, RefusedChange};
+use crate::store::{StoreError, set_meta};
+use crate::sync::server::{describe, preview};
+
+type Reasons = BTreeMap<ChangeHash, (RefusalCode, String)>;
+
+/// Takes refused changes, and what builds on them, out of the document; keeps their words; goes on under a new actor. Gives how many
+/// changes were taken out.
+pub(super) fn withdraw(
+    phone: &Phone,
+    tx: &Transaction<'_>,
+    id: DocumentId,
+    changes: &[(ChangeHash, RefusalCode, String)],
+    now_ms: i64,
+) -> Result<u64, PhoneError> {
+    let mut reasons = named(tx, id, changes)?;
+    if changes.iter().any(|(_, code, _)| *code == RefusalCode::Fork) {
+        // A restored backup: whatever this phone founds next is founded under an actor that nobody knows.
+        set_meta(tx, "actor", &phone.0.host.sixteen())?;
+    }
+    let mut count = 0;
+    if let Some(StoredDocument { document, .. }) = documents::load_readable(tx, id)? {
+        count += take_out(phone, tx, &document, &mut reasons, now_ms)?;
+    }
+    // The document was forgotten or cannot be read: what is known of the change is the change.
+    for row in outbox::of_document(tx, id)? {
+        let Some((code, detail)) = reasons.get(&row.hash) else { continue };
+        let kind = documents::envelope(tx, id)?.map_or(crate::shape::DocumentKind::Case, |(kind, _)| kind);
+        let words = Document::written(&row.bytes).unwrap_or_else(|| preview(kind, &row.bytes, None).join("\n"));
+        keep(tx, id, row.hash, (*code, detail), words, &row.bytes, now_ms)?;
+        count += 1;
+    }
+    Ok(count)
+}
+
+/// The refused changes by their own names: bytes that the server could not read it names by their digest.
+fn named(
+    tx: &Transaction<'_>,
+    id: DocumentId,
+    changes: &[(ChangeHash, RefusalCode, String)],
+) -> Result<Reasons, PhoneError> {
+    let unsent = outbox::of_document(tx, id)?;
+    let named = |hash: &ChangeHash| {
+        let row = unsent.iter().find(|r| r.hash == *hash);
+        let row = row.or_else(|| unsent.iter().find(|r| hash.0 == <[u8; 32]>::from(Sha256::digest(&r.bytes))));
+        row.map_or(*hash, |r| r.hash)
+    };
+    Ok(changes.iter().map(|(hash, code, detail)| (named(hash), (*code, detail.clone()))).collect())
+}
+
+fn take_out(
+    phone: &Phone,
+    tx: &Transaction<'_>,
+    document: &Document,
+    reasons: &mut Reasons,
+    now_ms: i64,
+) -> Result<u64, PhoneError> {
+    let id = document.meta().id;
+    let history = document.history();
+    // History is in causal order: what builds on a refused change is met after it.
+    for change in &history {
+        if reasons.contains_key(&change.hash) {
+            continue;
+        }
+        if let Some(dep) = change.deps.iter().find(|d| reasons.contains_key(d)) {
+            let detail = format!("it builds on {dep}, which was refused");
+            reasons.insert(change.hash, (RefusalCode::DependsOnRefused, detail));
+        }
+    }
+    let infos: BTreeMap<ChangeHash, &ChangeInfo> = history.iter().map(|c| (c.hash, c)).collect();
+    let mut kept: Vec<Vec<u8>> = Vec::new();
+    let mut replay: Option<Document> = None;
+    let mut count = 0;
+    for change in document.changes() {
+        let touches = match &mut replay {
+            None => match Document::found(&change.bytes, Trust::Server) {
+                Ok((founded, inspected)) => {
+                    replay = Some(founded);
+                    inspected.touches
+                }
+                Err(_) => Vec::new(),
+            },
+            Some(document) => match document.admit(&change.bytes, Trust::Server, |_, _| Ok(())) {
+                Ok(Admission::Applied(inspected)) => inspected.touches,
+                _ => Vec::new(),
+            },
+        };
+        let Some((code, detail)) = reasons.get(&change.hash) else {
+            kept.push(change.bytes);
+            continue;
+        };
+        let words = words(document, infos.get(&change.hash).copied(), &touches);
+        keep(tx, id, change.hash, (*code, detail), words, &change.bytes, now_ms)?;
+        count += 1;
+    }
+    if count == 0 {
+        return Ok(0);
+    }
+    if kept.is_empty() {
+        documents::forget(tx, id)?;
+        return Ok(count);
+    }
+    let agreed = Document::from_changes(kept.iter().map(Vec::as_slice), Trust::Server)
+        .map_err(|e| StoreError::Damaged(format!("document {id}: {e}")))?;
+    documents::save(tx, &agreed, ActorId(phone.0.host.sixteen()))?;
+    documents::mark_synced(tx, id, now_ms)?;
+    Ok(count)
+}
+
+/// What a change says, for a person to read: what it does, and every text and event in full as its author left them.
+fn words(document: &Document, info: Option<&ChangeInfo>, touches: &[Touch]) -> String {
+    let mut words: Vec<String> = touches.iter().map(describe).collect();
+    let mut texts: Vec<&str> = Vec::new();
+    for touch in touches {
+        match touch {
+            Touch::Text { name } => texts.push(name),
+            Touch::Event { event, .. } => words.push(serde_json::to_string(&event.body).unwrap_or_default()),
+            _ => {}
+        }
+    }
+    // A change too large to be looked into still names the text that it edits.
+    if let Some(info) = info {
+        texts.extend(info.text.as_deref().filter(|_| touches.is_empty()));
+        words.extend(texts.into_iter().filter_map(|name| document.text_at(name, &[info.hash])));
+    }
+    words.join("\n")
+}
+
+fn keep(
+    tx: &Transaction<'_>,
+    document: DocumentId,
+    hash: ChangeHash,
+    (code, detail): (RefusalCode, &String),
+    words: String,
+    bytes: &[u8],
+    refused_ms: i64,
+) -> Result<(), PhoneError> {
+    let code = code.as_str().to_owned();
+    let refused = RefusedChange { hash, document, code, detail: detail.clone(), words, refused_ms };
+    outbox::refuse(tx, &refused, bytes)?;
+    outbox::remove(tx, &hash)?;
+    Ok(())
+}
