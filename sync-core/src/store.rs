@@ -170,6 +170,9 @@ pub fn set_meta_json<T: serde::Serialize>(tx: &Transaction<'_>, name: &str, valu
 }
 
 #[cfg(test)]
+mod hardship;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
