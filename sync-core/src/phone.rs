@@ -18,7 +18,7 @@ use crate::edit::{self, Draft, Edit, Edited, Pen};
 use crate::error::EditError;
 use crate::event::{EventKind, VOCABULARY};
 use crate::fold;
-use crate::ids::{ActorId, DeviceId, DocumentId, Entropy, UserId};
+use crate::ids::{ActorId, DeviceId, DocumentId, Entropy, JournalId, UserId};
 use crate::patrol::PatrolState;
 use crate::rules::{Obligation, RuleSet, obligations};
 use crate::shape::DocumentKind;
@@ -108,6 +108,8 @@ pub struct SyncStatus {
     pub last_complete_ms: Option<i64>,
     /// This phone's wall clock less the server's, at the last contact.
     pub clock_offset_ms: Option<i64>,
+    /// The journal that this phone last met; another one after the server was restored.
+    pub journal: Option<JournalId>,
 }
 
 /// Where a document is.
@@ -360,6 +362,11 @@ impl Phone {
         })
     }
 
+    /// Whether this person may write an event of a kind into a document now.
+    pub fn may(&self, id: DocumentId, kind: EventKind) -> Result<bool, PhoneError> {
+        Ok(self.allowed_events(id)?.contains(&kind))
+    }
+
     /// What the server refused, with the words.
     pub fn refused(&self) -> Result<Vec<RefusedChange>, PhoneError> {
         self.0.store.read(|c| Ok(outbox::refused(c)?))
@@ -375,6 +382,7 @@ impl Phone {
                 refused: u64::try_from(refused).unwrap_or(0),
                 last_complete_ms: meta_json(c, "last_complete_ms")?,
                 clock_offset_ms: meta_json(c, "clock_offset_ms")?,
+                journal: meta_json(c, "journal")?,
             })
         })
     }

@@ -186,3 +186,12 @@ fn listeners_hear_of_edits_and_may_read_while_they_listen() {
     report(&phone, "二。");
     assert_eq!(heard.load(Ordering::Relaxed), 1);
 }
+
+#[test]
+fn the_phone_says_what_its_owner_may_do_now_and_what_is_for_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let (phone, _) = phone(&dir);
+    let id = report(&phone, "工人聚集。");
+    assert!(phone.may(id, EventKind::Note).unwrap());
+    assert!(!phone.may(id, EventKind::Closed).unwrap());
+}

@@ -33,7 +33,8 @@ fn what_was_made_offline_is_on_the_server_after_one_sync_and_a_second_one_sends_
     hall.sync(&phone).unwrap();
     assert_eq!(hall.documents[&id].heads(), phone.document(id).unwrap().heads());
     assert!(matches!(phone.document_status(id).unwrap(), DocumentStatus::OnServerSince(_)));
-    assert!(phone.status().unwrap().last_complete_ms.is_some());
+    let status = phone.status().unwrap();
+    assert!(status.last_complete_ms.is_some() && status.journal.is_some());
     hall.requests = 0;
     hall.sync(&phone).unwrap();
     assert_eq!(hall.requests, 1);
