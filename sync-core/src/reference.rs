@@ -1,8 +1,21 @@
-//! The code tables of `schema/reference/codes.toml`, and the checks and masks for personal data.
+//! The code tables of `schema/reference/codes.toml`.
+
+mod personal;
 
 use std::sync::OnceLock;
 
 use serde::Deserialize;
+
+pub use personal::{mask_id, mask_name, mask_phone, phone_is_plausible, resident_id_is_valid};
+
+/// A language of labels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lang {
+    /// Chinese.
+    Zh,
+    /// English.
+    En,
+}
 
 /// One code with its labels.
 #[derive(Debug, Clone, Deserialize)]
@@ -22,6 +35,9 @@ pub struct Entry {
     /// How often such a building is visited, in the safety grades.
     #[serde(default)]
     pub visit: Option<String>,
+    /// How sure we are of this entry, where it differs from its table.
+    #[serde(default)]
+    pub confidence: Option<String>,
 }
 
 /// One code table with its provenance.
@@ -60,55 +76,31 @@ impl Codes {
         self.tables.iter().find(|t| t.name == table)?.entries.iter().find(|e| e.code == code)
     }
 
+    /// The codes of a table, in its order.
+    pub fn codes(&self, table: &str) -> impl Iterator<Item = &str> {
+        self.tables.iter().filter(move |t| t.name == table).flat_map(|t| &t.entries).map(|e| e.code.as_str())
+    }
+
+    /// What a code is called.
+    pub fn label(&self, table: &str, code: &str, lang: Lang) -> Option<&str> {
+        self.entry(table, code).map(|e| match lang {
+            Lang::Zh => e.zh.as_str(),
+            Lang::En => e.en.as_str(),
+        })
+    }
+
+    /// The type of people's mediation statistics of a case. Owed wages have a type of their own, which no category names.
+    pub fn mediation_type(&self, category: &str, wage_arrears: bool) -> Option<&str> {
+        if wage_arrears && category.starts_with("07") {
+            return Some("10");
+        }
+        self.entry("category", category)?.mediation_type.as_deref()
+    }
+
     /// Whether a table has a code.
     pub fn has(&self, table: &str, code: &str) -> bool {
         self.entry(table, code).is_some()
     }
-}
-
-/// Whether a resident identity number has the right length, digits and check character (GB 11643).
-pub fn resident_id_is_valid(id: &str) -> bool {
-    const WEIGHTS: [u32; 17] = [7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2];
-    let chars: Vec<char> = id.chars().collect();
-    let Some((last, digits)) = chars.split_last().filter(|(_, d)| d.len() == 17) else { return false };
-    let sum: Option<u32> = digits.iter().zip(WEIGHTS).map(|(c, w)| c.to_digit(10).map(|d| d * w)).sum();
-    let expected = sum.and_then(|s| "10X98765432".chars().nth(usize::try_from(s % 11).ok()?));
-    expected == Some(last.to_ascii_uppercase())
-}
-
-/// An identity number for lists: the first six and the last four characters.
-pub fn mask_id(id: &str) -> String {
-    mask(id, 6, 4)
-}
-
-/// A phone number for lists: the first three and the last four digits.
-pub fn mask_phone(phone: &str) -> String {
-    mask(phone, 3, 4)
-}
-
-/// A name for lists: the surname.
-pub fn mask_name(name: &str) -> String {
-    let mut chars = name.chars();
-    match chars.next() {
-        Some(first) if chars.next().is_some() => format!("{first}*"),
-        Some(first) => first.to_string(),
-        None => String::new(),
-    }
-}
-
-fn mask(text: &str, head: usize, tail: usize) -> String {
-    let chars: Vec<char> = text.chars().collect();
-    if chars.len() <= head + tail {
-        return "*".repeat(chars.len());
-    }
-    let hidden = chars.len() - head - tail;
-    let shown = |range: &[char]| range.iter().collect::<String>();
-    format!(
-        "{}{}{}",
-        shown(chars.get(..head).unwrap_or_default()),
-        "*".repeat(hidden),
-        shown(chars.get(chars.len() - tail..).unwrap_or_default())
-    )
 }
 
 #[cfg(test)]
@@ -136,12 +128,36 @@ mod tests {
     }
 
     #[test]
-    fn identity_numbers_are_checked_and_masked() {
-        assert!(resident_id_is_valid("11010519491231002X"));
-        assert!(!resident_id_is_valid("110101199001010011"));
-        assert_eq!(mask_id("11010519491231002X"), "110105********002X");
-        assert_eq!(mask_phone("13800138000"), "138****8000");
-        assert_eq!(mask_name("熊某"), "熊*");
-        assert_eq!(mask_phone("123"), "***");
+    fn every_table_and_entry_says_what_it_is_in_both_languages_and_how_sure_we_are() {
+        for table in &codes().tables {
+            assert!(!table.source.is_empty(), "{}", table.name);
+            let marks = table.entries.iter().filter_map(|e| e.confidence.as_deref()).chain([table.confidence.as_str()]);
+            marks.for_each(|m| assert!(["V", "V*", "M", "D"].contains(&m), "{}: {m}", table.name));
+            for entry in &table.entries {
+                assert!(!entry.zh.is_empty() && !entry.en.is_empty(), "{} {}", table.name, entry.code);
+            }
+        }
+        assert_eq!(codes().label("channel", "reception_day", Lang::Zh), Some("接访日"));
+        assert_eq!(codes().label("channel", "reception_day", Lang::En), Some("reception day"));
+        assert_eq!(codes().label("channel", "carrier_pigeon", Lang::En), None);
+    }
+
+    #[test]
+    fn every_category_has_its_place_in_the_statistics_and_owed_wages_their_own() {
+        for category in codes().codes("category") {
+            let kind = codes().mediation_type(category, false).unwrap();
+            assert!(codes().has("mediation_type", kind), "{category} {kind}");
+        }
+        assert_eq!(codes().mediation_type("0902", false), Some("03"), "homestead stands with housing");
+        assert_eq!(codes().mediation_type("0701", false), Some("11"));
+        assert_eq!(codes().mediation_type("0701", true), Some("10"));
+    }
+
+    #[test]
+    fn every_checklist_item_is_law_or_advice_and_only_law_is_sure() {
+        for item in &codes().tables.iter().find(|t| t.name == "checklist").unwrap().entries {
+            let sure = item.confidence.is_none();
+            assert_eq!(item.severity.as_deref(), Some(if sure { "law" } else { "advice" }), "{}", item.code);
+        }
     }
 }
