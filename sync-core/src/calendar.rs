@@ -9,6 +9,8 @@ use sha2::{Digest, Sha256};
 /// One day, ms.
 pub const DAY_MS: i64 = 86_400_000;
 const BEIJING_MS: i64 = 8 * 3_600_000;
+const YEAR_MIN: i64 = 1950;
+const YEAR_MAX: i64 = 2200;
 
 /// A length of time as rules state it. Hours, calendar days and working days are kept apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,19 +71,31 @@ impl Calendar {
     /// From year files; a later file of a year replaces an earlier one.
     pub fn from_files<'a>(files: impl IntoIterator<Item = &'a str>) -> Result<Self, CalendarError> {
         let mut calendar = Calendar::default();
+        let mut notices: BTreeMap<i64, BTreeMap<i64, bool>> = BTreeMap::new();
         let mut digest = Sha256::new();
         for text in files {
             let file: File = serde_json::from_str(text).map_err(|e| CalendarError(e.to_string()))?;
-            let first = days_from_civil(file.year, 1, 1);
-            let last = days_from_civil(file.year + 1, 1, 1);
-            calendar.listed.retain(|day, _| !(first..last).contains(day));
-            calendar.years.insert(file.year);
-            for day in &file.days {
-                let number =
-                    parse_date(&day.date).ok_or_else(|| CalendarError(format!("`{}` is not a date", day.date)))?;
-                calendar.listed.insert(number, day.is_off_day);
+            if !(YEAR_MIN..=YEAR_MAX).contains(&file.year) {
+                return Err(CalendarError(format!("the year {} is not from {YEAR_MIN} to {YEAR_MAX}", file.year)));
             }
+            // A notice can reach into the last days of the year before, so that New Year's holiday is whole; nowhere else.
+            let days = days_from_civil(file.year - 1, 12, 1)..days_from_civil(file.year + 1, 1, 1);
+            let mut notice = BTreeMap::new();
+            for day in &file.days {
+                let number = parse_date(&day.date)
+                    .filter(|n| days.contains(n))
+                    .ok_or_else(|| CalendarError(format!("`{}` is not a date of {}", day.date, file.year)))?;
+                if notice.insert(number, day.is_off_day).is_some_and(|off| off != day.is_off_day) {
+                    return Err(CalendarError(format!("{} is listed both as worked and as off", day.date)));
+                }
+            }
+            notices.insert(file.year, notice);
             digest.update(text.as_bytes());
+        }
+        // In the order of their years, whatever the order of the files: the later notice knows better about the turn of the year.
+        for (year, notice) in notices {
+            calendar.years.insert(year);
+            calendar.listed.extend(notice);
         }
         calendar.version = digest.finalize().iter().take(4).map(|b| format!("{b:02x}")).collect();
         Ok(calendar)
@@ -219,6 +233,59 @@ mod tests {
     #[test]
     fn a_year_without_data_gives_a_provisional_date() {
         assert_eq!(due((2031, 3, 3, 9), Limit::WorkingDays(1)), "2031-03-05 00:00 provisional");
+    }
+
+    fn year(year: i64, days: &str) -> String {
+        format!("{{\"year\": {year}, \"papers\": [], \"days\": [{days}]}}")
+    }
+
+    fn day(date: &str, off: bool) -> String {
+        format!("{{\"name\": \"元旦\", \"date\": \"{date}\", \"isOffDay\": {off}}}")
+    }
+
+    #[test]
+    fn a_notice_reaches_into_the_year_before_and_a_later_file_of_a_year_replaces_the_earlier_one() {
+        let next = year(2028, &day("2027-12-31", true));
+        let own = [year(2027, &day("2027-03-01", true)), year(2027, &day("2027-03-02", true))];
+        for files in [[&own[0], &own[1], &next], [&next, &own[0], &own[1]]] {
+            let calendar = Calendar::from_files(files.into_iter().map(String::as_str)).unwrap();
+            let worked = |m, d| calendar.is_working(days_from_civil(2027, m, d));
+            assert_eq!((worked(12, 31), worked(3, 1), worked(3, 2)), (false, true, false));
+        }
+    }
+
+    #[test]
+    fn a_calendar_file_that_cannot_be_meant_is_refused() {
+        let both = format!("{}, {}", day("2027-01-01", true), day("2027-01-01", false));
+        for (file, says) in [
+            (year(2027, &day("2026-05-01", true)), "not a date of 2027"),
+            (year(2027, &day("2027-02-29", true)), "not a date of 2027"),
+            (year(20270, ""), "the year 20270"),
+            (year(2027, &both), "both as worked and as off"),
+            ("{".to_owned(), "line 1"),
+        ] {
+            let error = Calendar::from_files([file.as_str()]).unwrap_err().to_string();
+            assert!(error.contains(says), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_last_day_of_rest_rolls_to_the_next_working_day() {
+        // Fifteen days from 2019-05-17 end on Saturday 06-01: Monday 06-03 ends.
+        assert_eq!(due((2019, 5, 17, 9), Limit::Days(15)), "2019-06-04 00:00");
+        assert_eq!(due((2019, 5, 16, 9), Limit::Days(15)), "2019-06-01 00:00");
+    }
+
+    #[test]
+    fn every_shipped_year_can_be_read_and_2026_is_as_announced() {
+        let calendar = Calendar::from_files(schema::CALENDARS.iter().copied()).unwrap();
+        assert_eq!(calendar.years, (2019..=2026).collect());
+        let day = |(m, d): (i64, i64)| days_from_civil(2026, m, d);
+        let off = [((1, 1), 3), ((2, 15), 9), ((4, 4), 3), ((5, 1), 5), ((6, 19), 3), ((9, 25), 3), ((10, 1), 7)];
+        let off = off.into_iter().flat_map(|(from, days)| (0..days).map(move |n| (day(from) + n, true)));
+        let worked = [(1, 4), (2, 14), (2, 28), (5, 9), (9, 20), (10, 10)].map(|d| (day(d), false));
+        let listed = calendar.listed.iter().filter(|(d, _)| year_of(**d) == 2026).map(|(d, o)| (*d, *o));
+        assert_eq!(listed.collect::<BTreeMap<_, _>>(), off.chain(worked).collect());
     }
 
     #[test]
