@@ -8,7 +8,7 @@ use crate::calendar::Calendar;
 use crate::case::CaseState;
 use crate::event::{Body, EventKind, TimelineEntry};
 use crate::ids::EventId;
-use crate::role::Level;
+use crate::role::{Level, Role};
 use crate::time::TimeBasis;
 
 /// How an obligation stands.
@@ -121,10 +121,15 @@ fn obligation(rule: &Rule, case: &CaseState, rules: &RuleSet, calendar: &Calenda
     let started_ms = started_ms(trigger);
     let due = calendar.due(started_ms, rule.within);
     let fulfils = |e: &&TimelineEntry| {
-        e.stands() && rule.must.contains(&e.kind) && rule.by_level.is_none_or(|l| e.by.level.is_some_and(|x| x >= l))
+        e.stands()
+            && rule.must.contains(&e.kind)
+            && rule.by_level.is_none_or(|l| e.by.level.is_some_and(|x| x >= l))
+            && tells_enough(rule, e)
     };
     // The server's own flash report is what follows from the rule, not its fulfilment.
-    let met = case.timeline.iter().skip(place + 1).filter(fulfils).find(|e| Some(e.id) != acted);
+    let found = || case.timeline.iter().skip(place + 1).filter(fulfils).filter(|e| Some(e.id) != acted);
+    // What only arrived late may stand before what is proved to have been in time.
+    let met = found().find(|e| e.latest_ms() <= due.at_ms).or_else(|| found().next());
     let outcome = match (met, acted) {
         (Some(e), _) if e.latest_ms() <= due.at_ms => Outcome::Met(e.id),
         (_, Some(event)) => Outcome::Acted(event),
@@ -146,10 +151,20 @@ fn obligation(rule: &Rule, case: &CaseState, rules: &RuleSet, calendar: &Calenda
     })
 }
 
-/// The reminder, escalation or flash report that followed from this rule and trigger, withdrawn or not.
+/// Whether a flash report told every level that the rule names. One that told fewer does not spare the others theirs.
+fn tells_enough(rule: &Rule, entry: &TimelineEntry) -> bool {
+    let Otherwise::FlashReport { notify } = &rule.otherwise else { return true };
+    let told = entry.body.get("notify").and_then(|v| v.as_array());
+    let named = |level: &Level| told.is_some_and(|t| t.iter().any(|name| name.as_str() == Some(level.as_str())));
+    entry.kind != EventKind::FlashReport || notify.iter().all(named)
+}
+
+/// The reminder, escalation or flash report that followed from this rule and trigger, withdrawn or not. Only the server follows
+/// rules: a hall that names one in a reminder of its own does not keep its case from being raised.
 fn acted(rule: &Rule, case: &CaseState, trigger: EventId) -> Option<EventId> {
     let follows = |e: &&TimelineEntry| {
-        matches!(e.kind, EventKind::Escalation | EventKind::Reminder | EventKind::FlashReport)
+        e.by.role == Role::System
+            && matches!(e.kind, EventKind::Escalation | EventKind::Reminder | EventKind::FlashReport)
             && e.text("rule") == Some(rule.id.as_str())
             && (e.reference("trigger") == Some(trigger) || e.kind == EventKind::FlashReport)
     };
@@ -215,3 +230,6 @@ pub fn action(obligation: &Obligation, case: &CaseState, rules: &RuleSet) -> Opt
     };
     Some((kind, fields.into_iter().map(|(k, v)| (k.to_owned(), v)).collect()))
 }
+
+#[cfg(test)]
+mod tests;
