@@ -1,5 +1,6 @@
 //! Who uses this phone: logging in, registering the phone on first use, fresh tokens. Nothing of it is needed to read or write.
 
+use std::io::Read;
 use std::sync::{Arc, PoisonError};
 
 use base64::Engine as _;
@@ -15,7 +16,7 @@ use ureq::http::Method;
 use crate::cancel::CancelToken;
 use crate::error::{PhoneLibError, Result};
 use crate::library::PhoneLibrary;
-use crate::transport::{Call, Http, Reply};
+use crate::transport::{Call, Http, Reply, Streamed};
 
 const JSON: &str = "application/json";
 const PROOF_DOMAIN: &[u8] = b"fengqiao-refresh:";
@@ -133,6 +134,10 @@ fn post(path: &'static str, token: Option<&str>, body: &serde_json::Value) -> Ca
 
 fn says(reply: &Reply, code: &str) -> bool {
     reply.status >= 400 && reply.problem().code() == code
+}
+
+fn not_a_stream(reply: Reply) -> PhoneLibError {
+    reply.accepted().err().unwrap_or_else(|| PhoneLibError::protocol("the answer is no stream of events"))
 }
 
 #[uniffi::export]
@@ -320,6 +325,24 @@ impl PhoneLibrary {
         }
         let fresh = self.refresh(&session, cancel)?;
         http.send(call(fresh.access), cancel)?.accepted()
+    }
+
+    /// Opens a stream with the session's token; a refused token is replaced once.
+    pub(crate) fn stream(&self, path: &str, last_id: Option<&str>) -> Result<impl Read + Send + use<>> {
+        let session = self.fresh_session(None)?;
+        let http = self.client(&session.server_url)?;
+        let refused = match http.stream(path, &session.access, last_id)? {
+            Streamed::Open(body) => return Ok(body),
+            Streamed::Refused(reply) => reply,
+        };
+        if refused.status == 401 && !says(&refused, "device_revoked") {
+            let fresh = self.refresh(&session, None)?;
+            return match http.stream(path, &fresh.access, last_id)? {
+                Streamed::Open(body) => Ok(body),
+                Streamed::Refused(reply) => Err(not_a_stream(reply)),
+            };
+        }
+        Err(not_a_stream(refused))
     }
 
     /// The address of the server that this phone is logged in to.

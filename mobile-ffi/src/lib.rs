@@ -11,6 +11,7 @@ mod edits;
 mod error;
 mod host;
 mod library;
+mod live;
 mod sync;
 #[cfg(test)]
 mod tests;
@@ -25,6 +26,7 @@ pub use edits::{AttachmentInput, DraftInput, EditInput, EditedView};
 pub use error::{PhoneLibError, Result};
 pub use host::{HostClock, HostTime};
 pub use library::PhoneLibrary;
+pub use live::LiveView;
 pub use sync::{SyncEndpoint, SyncListener, SyncReport, SyncSession};
 pub use transport::ConnectOptions;
 pub use value::{FieldMap, FieldValue};

@@ -10,6 +10,7 @@ use sync_core::shape::DocumentKind;
 
 use crate::error::{PhoneLibError, Result};
 use crate::host::{HostClock, SystemHost};
+use crate::live::LiveSeat;
 use crate::transport::{ConnectOptions, Http};
 use crate::view::{
     CaseView, DocumentStatusView, ListFilterInput, ObligationView, PatrolView, RefusedChangeView, RowView, StatusView,
@@ -24,6 +25,7 @@ pub struct PhoneLibrary {
     pub(crate) account: Mutex<()>,
     /// One sync at a time.
     pub(crate) syncing: Arc<AtomicBool>,
+    pub(crate) live: LiveSeat,
     connection: Mutex<Connection>,
 }
 
@@ -116,6 +118,7 @@ impl PhoneLibrary {
             host,
             account: Mutex::new(()),
             syncing: Arc::default(),
+            live: LiveSeat::default(),
             connection: Mutex::default(),
         }))
     }

@@ -5,13 +5,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use sync_core::phone::SyncProgress;
+use sync_core::sync::pace::Outcome;
 use sync_core::sync::wire::MEDIA_TYPE;
 use ureq::http::Method;
 
 use crate::cancel::CancelToken;
 use crate::error::{PhoneLibError, Result};
 use crate::library::PhoneLibrary;
-use crate::transport::Call;
+use crate::transport::{BUSY_MS, BUSY_MS_MAX, Call, retry_after_ms};
 
 /// What the server learns as the version of this phone.
 const VERSION: &str = concat!("fengqiao-mobile/", env!("CARGO_PKG_VERSION"));
@@ -117,6 +118,65 @@ impl PhoneLibrary {
     ) -> Result<SyncReport> {
         let _busy = Busy::take(&self.syncing)?;
         self.server_url()?;
+        self.may_ask()?;
+        let synced = self.rounds(listener, cancel);
+        if let Some(outcome) = outcome(&synced) {
+            self.phone.sync_attempted(outcome)?;
+        }
+        synced
+    }
+
+    /// How long until the next sync is due, ms: at once when something is unsent or new, later after failures, and never before a
+    /// busy server has asked for it. For a host with a scheduler of its own; `events_wait` waits by itself.
+    pub fn next_sync_ms(&self) -> Result<u64> {
+        Ok(u64::try_from(self.phone.next_sync_ms()?).unwrap_or_default())
+    }
+
+    /// Notes that the server answered 429 or 503 to a host's own transport: the `Retry-After` and `Date` of the answer.
+    pub fn sync_put_off(&self, retry_after: String, date: String) -> Result<()> {
+        let after_ms = retry_after_ms(&retry_after, &date).unwrap_or(BUSY_MS).min(BUSY_MS_MAX);
+        Ok(self.phone.sync_attempted(Outcome::Later(i64::try_from(after_ms).unwrap_or(i64::MAX)))?)
+    }
+
+    /// Begins a sync whose bytes the host carries itself.
+    pub fn sync_session(&self) -> Result<Arc<SyncSession>> {
+        let busy = Busy::take(&self.syncing)?;
+        self.may_ask()?;
+        let session = self.phone.sync_begin(VERSION);
+        Ok(Arc::new(SyncSession { session: Mutex::new(session), _busy: busy }))
+    }
+
+    /// Where the requests of a `SyncSession` go.
+    pub fn sync_endpoint(&self) -> Result<SyncEndpoint> {
+        Ok(SyncEndpoint { url: format!("{}{PATH}", self.server_url()?), media_type: MEDIA_TYPE.to_owned() })
+    }
+}
+
+/// What an attempt says about the server; nothing when it did not come to that.
+fn outcome(synced: &Result<SyncReport>) -> Option<Outcome> {
+    match synced {
+        Ok(_) => Some(Outcome::Done),
+        Err(PhoneLibError::TryLater { after_ms }) => Some(Outcome::Later(i64::try_from(*after_ms).unwrap_or(i64::MAX))),
+        Err(
+            PhoneLibError::Offline { .. }
+            | PhoneLibError::Untrusted { .. }
+            | PhoneLibError::Server { .. }
+            | PhoneLibError::Protocol { .. },
+        ) => Some(Outcome::Failed),
+        Err(_) => None,
+    }
+}
+
+impl PhoneLibrary {
+    /// Nobody asks before the time that a busy server has named, also not after the app was started anew.
+    fn may_ask(&self) -> Result<()> {
+        match u64::try_from(self.phone.sync_forbidden_ms()?) {
+            Ok(after_ms) if after_ms > 0 => Err(PhoneLibError::TryLater { after_ms }),
+            _ => Ok(()),
+        }
+    }
+
+    fn rounds(&self, listener: Option<Arc<dyn SyncListener>>, cancel: Option<Arc<CancelToken>>) -> Result<SyncReport> {
         let mut session = self.phone.sync_begin(VERSION);
         let mut report = SyncReport::default();
         loop {
@@ -142,17 +202,5 @@ impl PhoneLibrary {
                 drop(listener.on_progress(report));
             }
         }
-    }
-
-    /// Begins a sync whose bytes the host carries itself.
-    pub fn sync_session(&self) -> Result<Arc<SyncSession>> {
-        let busy = Busy::take(&self.syncing)?;
-        let session = self.phone.sync_begin(VERSION);
-        Ok(Arc::new(SyncSession { session: Mutex::new(session), _busy: busy }))
-    }
-
-    /// Where the requests of a `SyncSession` go.
-    pub fn sync_endpoint(&self) -> Result<SyncEndpoint> {
-        Ok(SyncEndpoint { url: format!("{}{PATH}", self.server_url()?), media_type: MEDIA_TYPE.to_owned() })
     }
 }

@@ -8,7 +8,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use sync_core::ids::{DeviceId, JournalId};
 use sync_core::sync::wire::{self, Bytes, MEDIA_TYPE, PROTOCOL_VERSION, SyncResponse};
+use sync_core::time::Clock as _;
 
+use crate::host::SystemHost;
 use crate::transport::tests::{Script, answer, scripted};
 use crate::*;
 
@@ -52,7 +54,7 @@ fn nothing_new() -> Script {
     let response = SyncResponse {
         version: PROTOCOL_VERSION,
         journal: JournalId(DEVICE.parse::<DeviceId>().unwrap().0),
-        now_ms: 1_000,
+        now_ms: SystemHost::new(None).now_ms(),
         token: Bytes::new(),
         results: vec![],
         refused: vec![],
@@ -183,4 +185,61 @@ fn listeners_are_called_without_a_lock() {
     phone.create_case(draft).unwrap();
     let told = reader.1.lock().unwrap();
     assert!(told.len() == 1 && told[0].contains("通知"), "{told:?}");
+}
+
+#[test]
+fn what_a_busy_server_asks_for_is_obeyed_without_asking_again_also_by_an_app_that_was_started_anew() {
+    // A second request would wait for a script that is not there.
+    let (dir, busy) = phone(vec![answer("503 Service Unavailable", "retry-after: 30\r\n", "")]);
+    assert_eq!(busy.sync(None, None), Err(PhoneLibError::TryLater { after_ms: 30_000 }));
+    let told = |phone: &PhoneLibrary| match phone.sync(None, None) {
+        Err(PhoneLibError::TryLater { after_ms }) => after_ms,
+        other => panic!("{other:?}"),
+    };
+    assert!((25_000..=31_000).contains(&told(&busy)));
+    assert!(busy.next_sync_ms().unwrap() > 25_000);
+    assert!(matches!(busy.sync_session(), Err(PhoneLibError::TryLater { .. })));
+    drop(busy);
+    let path = dir.path().join("phone.db").to_string_lossy().into_owned();
+    let again = PhoneLibrary::open(path, vec![7; 32], None).unwrap();
+    assert!((20_000..=31_000).contains(&told(&again)));
+    again.sync_put_off("Fri, 17 May 2019 01:10:00 GMT".into(), "Fri, 17 May 2019 01:00:00 GMT".into()).unwrap();
+    assert!((595_000..=601_000).contains(&told(&again)), "a date counts from the date of the answer");
+}
+
+#[test]
+fn a_live_stream_that_breaks_is_opened_again_with_the_id_of_the_last_event() {
+    let requests = Arc::default();
+    let stream = |text: &'static str| answer("200 OK", "content-type: text/event-stream\r\n", text);
+    let script = vec![
+        nothing_new(),
+        seen(&requests, stream("retry: 1\n\nid: J;BY=4\nevent: hello\ndata: {}\n\n")),
+        seen(&requests, stream("event: head\ndata: {\"community\":\"BY\",\"head\":5}\n\n")),
+    ];
+    let (_dir, phone) = phone(script);
+    phone.sync(None, None).unwrap();
+    let until = std::time::Instant::now() + Duration::from_secs(20);
+    while !Arc::clone(&phone).events_wait(2_000, None).unwrap().sync_due {
+        assert!(std::time::Instant::now() < until);
+    }
+    let requests = requests.lock().unwrap();
+    assert!(requests[0].starts_with("GET /v1/events?only=head ") && !requests[0].contains("last-event-id"));
+    assert!(requests[1].contains("last-event-id: J;BY=4"), "{}", requests[1]);
+}
+
+#[test]
+fn a_wait_for_live_events_is_cancelled_at_once() {
+    let silent: Script = Box::new(|stream, _| {
+        std::thread::park_timeout(Duration::from_secs(20));
+        drop(stream);
+    });
+    let (_dir, phone) = phone(vec![nothing_new(), silent]);
+    phone.sync(None, None).unwrap();
+    let cancel = CancelToken::new();
+    std::thread::scope(|s| {
+        let waiting = s.spawn(|| Arc::clone(&phone).events_wait(60_000, Some(Arc::clone(&cancel))));
+        cancel.cancel();
+        assert_eq!(waiting.join().unwrap(), Err(PhoneLibError::Cancelled));
+    });
+    assert!(!Arc::clone(&phone).events_wait(1, None).unwrap().sync_due, "the next call begins anew");
 }

@@ -50,9 +50,15 @@ impl Default for ConnectOptions {
 }
 
 /// How long to wait when a busy server does not say.
-const BUSY_MS: u64 = 30_000;
+pub(crate) const BUSY_MS: u64 = 30_000;
 /// The longest wait that a server may ask for.
-const BUSY_MS_MAX: u64 = 3_600_000;
+pub(crate) const BUSY_MS_MAX: u64 = 3_600_000;
+
+/// The longest silence of a stream, ms: a server shows every quarter of a minute that it stands.
+const STREAM_SILENCE_MS: u32 = 50_000;
+
+/// The media type of a stream of events.
+const STREAM: &str = "text/event-stream";
 
 /// One request.
 #[derive(Debug, Clone)]
@@ -135,10 +141,18 @@ impl Reply {
     }
 }
 
+/// An answer that goes on, or one that says why not.
+pub(crate) enum Streamed {
+    Open(ureq::BodyReader<'static>),
+    Refused(Reply),
+}
+
 /// A client of one server.
 #[derive(Debug, Clone)]
 pub(crate) struct Http {
     agent: ureq::Agent,
+    /// For answers that have no end.
+    streams: ureq::Agent,
     base: String,
 }
 
@@ -166,20 +180,28 @@ impl Http {
             return Err(wrong("it carries more than a host and a path"));
         }
         let ms = |n: u32| Some(Duration::from_millis(u64::from(n.max(1))));
-        let mut config = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .user_agent(concat!("fengqiao-mobile/", env!("CARGO_PKG_VERSION")))
-            .tls_config(tls(options)?)
-            .timeout_connect(ms(options.connect_ms_max))
-            .timeout_per_read(ms(options.silence_ms_max))
-            .timeout_per_write(ms(options.silence_ms_max))
-            .timeout_global(ms(options.request_ms_max));
-        if local {
-            config = config.proxy(None);
-        }
-        Ok(Self { agent: config.build().new_agent(), base })
+        let tls = tls(options)?;
+        let agent = |silence_ms: u32, request_ms: Option<u32>| {
+            let mut config = ureq::Agent::config_builder()
+                .http_status_as_error(false)
+                .max_redirects(0)
+                .max_redirects_will_error(false)
+                .user_agent(concat!("fengqiao-mobile/", env!("CARGO_PKG_VERSION")))
+                .tls_config(tls.clone())
+                .timeout_connect(ms(options.connect_ms_max))
+                .timeout_per_read(ms(silence_ms))
+                .timeout_per_write(ms(options.silence_ms_max))
+                .timeout_global(request_ms.and_then(ms));
+            if local {
+                config = config.proxy(None);
+            }
+            config.build().new_agent()
+        };
+        Ok(Self {
+            agent: agent(options.silence_ms_max, Some(options.request_ms_max)),
+            streams: agent(STREAM_SILENCE_MS, None),
+            base,
+        })
     }
 
     /// Sends a request and waits for the answer, or until it is cancelled.
@@ -216,14 +238,47 @@ impl Http {
             request = request.header("authorization", format!("Bearer {token}"));
         }
         let request = request.body(call.body).map_err(|e| PhoneLibError::internal(format!("bad request: {e}")))?;
-        let response = self.agent.run(request).map_err(failed)?;
-        let status = response.status().as_u16();
-        let text = |name: &str| response.headers().get(name).and_then(|v| v.to_str().ok()).unwrap_or_default().trim();
-        let media_type = text("content-type").split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-        let retry_after_ms = text("retry-after").parse::<u64>().ok().map(|s| s.saturating_mul(1_000));
-        let body = read_bounded(response.into_body().into_reader(), cancel)?;
-        Ok(Reply { status, media_type, retry_after_ms, body })
+        reply(self.agent.run(request).map_err(failed)?, cancel)
     }
+
+    /// Asks for an answer that goes on.
+    pub(crate) fn stream(&self, path: &str, token: &str, last_id: Option<&str>) -> Result<Streamed> {
+        let mut request = Request::builder()
+            .method(http::Method::GET)
+            .uri(format!("{}{path}", self.base))
+            .header("accept", format!("{STREAM}, application/problem+json"))
+            .header("authorization", format!("Bearer {token}"));
+        if let Some(id) = last_id {
+            request = request.header("last-event-id", id);
+        }
+        let request = request.body(()).map_err(|e| PhoneLibError::internal(format!("bad request: {e}")))?;
+        let response = self.streams.run(request).map_err(failed)?;
+        let told = response.headers().get("content-type").and_then(|v| v.to_str().ok()).unwrap_or_default();
+        if response.status().as_u16() == 200 && told.starts_with(STREAM) {
+            return Ok(Streamed::Open(response.into_body().into_reader()));
+        }
+        reply(response, None).map(Streamed::Refused)
+    }
+}
+
+/// Reads an answer to its end.
+fn reply(response: http::Response<ureq::Body>, cancel: Option<&CancelToken>) -> Result<Reply> {
+    let status = response.status().as_u16();
+    let text = |name: &str| response.headers().get(name).and_then(|v| v.to_str().ok()).unwrap_or_default().trim();
+    let media_type = text("content-type").split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let retry_after_ms = retry_after_ms(text("retry-after"), text("date"));
+    let body = read_bounded(response.into_body().into_reader(), cancel)?;
+    Ok(Reply { status, media_type, retry_after_ms, body })
+}
+
+/// How long `Retry-After` asks to wait: seconds, or a date beside the date of the answer; this phone's own clock may be wrong.
+pub(crate) fn retry_after_ms(retry_after: &str, date: &str) -> Option<u64> {
+    if let Ok(seconds) = retry_after.parse::<u64>() {
+        return Some(seconds.saturating_mul(1_000));
+    }
+    let at = httpdate::parse_http_date(retry_after).ok()?;
+    let now = httpdate::parse_http_date(date).ok()?;
+    u64::try_from(at.duration_since(now).unwrap_or_default().as_millis()).ok()
 }
 
 fn read_bounded(mut from: impl Read, cancel: Option<&CancelToken>) -> Result<Vec<u8>> {

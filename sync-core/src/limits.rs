@@ -28,6 +28,8 @@ pub const REQUEST_COMMUNITIES_MAX: usize = 256;
 pub const REQUEST_DOUBTS_MAX: usize = 5_000;
 /// Documents whose heads the phone offers in one request: the answer to each may be the whole document.
 pub const REQUEST_DOUBTS_TARGET: usize = 200;
+/// One server-sent event, in bytes.
+pub const STREAM_EVENT_BYTES_MAX: usize = 64 * 1024;
 /// One document as bytes.
 pub const DOCUMENT_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// One text (narrative, statement, notes), in characters.

@@ -1,11 +1,12 @@
 //! The phone: store, clocks, identity and typed edits behind one door. Everything works without a network; a sync is a session of
 //! bytes in and bytes out, and this room never speaks to anything itself.
 
+mod live;
 mod notice;
 mod session;
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
@@ -28,8 +29,10 @@ use crate::store::list::{ListFilter, ListRow};
 use crate::store::outbox::RefusedChange;
 use crate::store::{Store, StoreError, documents, list, meta, meta_json, outbox, set_meta, set_meta_json};
 use crate::sync::bundle::DeviceKey;
+use crate::sync::pace::Pace;
 use crate::time::{Anchor, Hlc, PhoneClock, TimeClaim};
 
+pub use live::Heard;
 pub use notice::{ChangeNotice, SubscriptionId};
 pub use session::{SyncProgress, SyncSession};
 
@@ -135,6 +138,7 @@ struct Inner {
     host: Arc<dyn PhoneHost>,
     key: DeviceKey,
     notices: notice::Notices,
+    pace: Mutex<Option<Pace>>,
 }
 
 /// One phone. Cheap to copy; every function can be called from any thread.
@@ -156,7 +160,7 @@ impl Phone {
             Ok(seed)
         })?;
         let key = DeviceKey::from_seed(seed);
-        Ok(Self(Arc::new(Inner { store, host, key, notices: notice::Notices::default() })))
+        Ok(Self(Arc::new(Inner { store, host, key, notices: notice::Notices::default(), pace: Mutex::default() })))
     }
 
     /// The key that the server registers.

@@ -1,6 +1,8 @@
 //! How changes travel: signed bundles, one request, one response, cursors that never skip. Sans-I/O: bytes in, bytes out.
 
 pub mod bundle;
+pub mod events;
+pub mod pace;
 pub mod server;
 pub mod token;
 pub mod wire;
