@@ -16,6 +16,7 @@ use crate::config::Config;
 use crate::db::{AnyConnection, Database, DbError};
 use crate::http::problem::Problem;
 use crate::journal;
+use crate::live::Live;
 use crate::merge::Context;
 use crate::metrics::Metrics;
 use crate::projection::Law;
@@ -43,6 +44,8 @@ pub struct App {
     pub journal: JournalId,
     /// The figures.
     pub metrics: Metrics,
+    /// Who listens to live streams.
+    pub live: Arc<Live>,
     /// Taken while a password is checked.
     pub password_checks: Semaphore,
     access_keys: KeyCache,
@@ -99,6 +102,7 @@ impl App {
             entropy,
             journal,
             metrics: Metrics::new()?,
+            live: Arc::default(),
             password_checks: Semaphore::new(PASSWORD_CHECKS_MAX),
             access_keys: KeyCache::new(Purpose::Access),
             time_keys: KeyCache::new(Purpose::Time),

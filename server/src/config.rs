@@ -22,6 +22,14 @@ pub struct Config {
     pub refresh_days: i64,
     /// How often the scheduler looks for what is due, ms.
     pub scheduler_interval_ms: u64,
+    /// How often live streams look for what other processes committed, ms; what this one commits is told at once.
+    pub live_poll_ms: u64,
+    /// How often a silent live stream shows that it stands, s.
+    pub live_heartbeat_seconds: u64,
+    /// When the reader of a live stream comes back after a break, ms; phones add chance.
+    pub live_retry_ms: u64,
+    /// Live streams open at once in this process.
+    pub live_streams_max: usize,
     /// How long requests in flight may take when the server stops, s.
     pub shutdown_seconds: u64,
     /// `text` or `json`.
@@ -43,6 +51,10 @@ impl Default for Config {
             access_minutes: 10,
             refresh_days: 30,
             scheduler_interval_ms: 1_000,
+            live_poll_ms: 500,
+            live_heartbeat_seconds: 15,
+            live_retry_ms: 5_000,
+            live_streams_max: 20_000,
             shutdown_seconds: 30,
             log_format: "text".into(),
             log_filter: "info".into(),

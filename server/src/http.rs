@@ -4,6 +4,7 @@ pub mod areas;
 pub mod auth;
 pub mod cases;
 pub mod devices;
+pub mod events;
 pub mod extract;
 pub mod halls;
 pub mod health;
@@ -52,6 +53,7 @@ fn routes(config: &mut web::ServiceConfig) {
         .configure(users::routes)
         .configure(areas::routes)
         .configure(sync::routes)
+        .configure(events::routes)
         .configure(cases::routes)
         .configure(patrols::routes)
         .configure(halls::routes);

@@ -13,6 +13,7 @@ pub mod escalation;
 pub mod feed;
 pub mod http;
 pub mod journal;
+pub mod live;
 pub mod logging;
 pub mod merge;
 pub mod metrics;

@@ -11,7 +11,7 @@ use tokio::sync::{oneshot, watch};
 
 use crate::app::{App, AppError};
 use crate::config::Config;
-use crate::{escalation, http};
+use crate::{escalation, http, live};
 
 /// Why a server does not run.
 #[derive(Debug, thiserror::Error)]
@@ -135,18 +135,23 @@ async fn work(
     let server = HttpServer::new(move || http::application(data.clone()))
         .workers(app.config.workers.max(1))
         .shutdown_timeout(app.config.shutdown_seconds)
+        // Whoever hangs up during a stream has gone; nobody here half-closes.
+        .h1_allow_half_closed(false)
         .disable_signals()
         .listen(listener)?
         .run();
     let handle = server.handle();
     let (halt, halted) = watch::channel(false);
     let every = Duration::from_millis(app.config.scheduler_interval_ms.max(1));
-    let scheduler = actix_web::rt::spawn(escalation::schedule(Arc::clone(&app), every, halted));
+    let scheduler = actix_web::rt::spawn(escalation::schedule(Arc::clone(&app), every, halted.clone()));
+    let streams = actix_web::rt::spawn(live::run(Arc::clone(&app), halted));
     let serving = actix_web::rt::spawn(server);
     let _ = ready.send(());
     // Either word means the same: whoever held the other end wants it to stop.
     let _ = stopped.await;
     let _ = halt.send(true);
+    // A stream is a request in flight: those that are open end first.
+    let _ = streams.await;
     handle.stop(true).await;
     let _ = scheduler.await;
     serving.await.map_err(std::io::Error::other)?

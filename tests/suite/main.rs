@@ -4,6 +4,7 @@ mod authority_coverage;
 mod bad_input;
 mod hand;
 mod http;
+mod live;
 mod operations;
 mod properties;
 mod road;

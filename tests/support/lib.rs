@@ -3,6 +3,7 @@
 
 pub mod database;
 pub mod phones;
+pub mod stream;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use tempfile::TempDir;
 
 pub use database::TestDatabase;
 pub use phones::{TestHost, TestPhone};
+pub use stream::TestStream;
 
 /// Minutes, ms.
 pub const MINUTE: i64 = 60_000;
@@ -54,7 +56,12 @@ impl World {
 
     /// Starts the server on the database as it is.
     pub fn start(&mut self) {
-        let config = Config {
+        self.start_with(|_| {});
+    }
+
+    /// Starts the server with other settings.
+    pub fn start_with(&mut self, change: impl FnOnce(&mut Config)) {
+        let mut config = Config {
             listen: "127.0.0.1:0".into(),
             database: self.database.url.clone(),
             // Tests run the scheduler themselves, so that they need not wait for it.
@@ -62,6 +69,7 @@ impl World {
             shutdown_seconds: 1,
             ..Config::default()
         };
+        change(&mut config);
         let database = server::db::Database::open(&config.database).unwrap();
         database.migrate().unwrap();
         drop(database);
@@ -204,6 +212,11 @@ impl Drop for World {
 
 fn read(mut response: ureq::http::Response<ureq::Body>) -> (u16, serde_json::Value) {
     let status = response.status().as_u16();
+    let told = response.headers().get("content-type").and_then(|v| v.to_str().ok()).unwrap_or_default();
+    if told.starts_with("text/event-stream") {
+        // It has no end.
+        return (status, serde_json::Value::Null);
+    }
     let text = response.body_mut().read_to_string().unwrap_or_default();
     (status, serde_json::from_str(&text).unwrap_or(serde_json::Value::String(text)))
 }

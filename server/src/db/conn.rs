@@ -1,12 +1,14 @@
 //! Connections and transactions. A transaction takes the write lock when it begins, so that what was read cannot change before it
 //! is written.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use diesel::connection::SimpleConnection;
 use diesel::r2d2::{ConnectionManager, CustomizeConnection, Pool};
 use diesel::{PgConnection, QueryableByName, RunQueryDsl, SqliteConnection};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+use tokio::sync::Notify;
 
 const SQLITE: EmbeddedMigrations = embed_migrations!("../schema/migrations/server-sqlite");
 const POSTGRES: EmbeddedMigrations = embed_migrations!("../schema/migrations/server-postgres");
@@ -53,6 +55,7 @@ impl DbError {
 pub struct Database {
     pool: Pool<ConnectionManager<AnyConnection>>,
     postgres: bool,
+    committed: Arc<Notify>,
 }
 
 #[derive(Debug)]
@@ -130,7 +133,7 @@ impl Database {
             .connection_customizer(Box::new(Settings))
             .build(ConnectionManager::new(target))
             .map_err(|e| DbError::Unreachable(e.to_string()))?;
-        Ok(Self { pool, postgres })
+        Ok(Self { pool, postgres, committed: Arc::default() })
     }
 
     /// Whether this is PostgreSQL.
@@ -154,7 +157,14 @@ impl Database {
         &self,
         work: impl FnOnce(&mut AnyConnection) -> Result<T, E>,
     ) -> Result<T, E> {
-        self.within("BEGIN IMMEDIATE", "BEGIN", work)
+        let done = self.within("BEGIN IMMEDIATE", "BEGIN", work)?;
+        self.committed.notify_one();
+        Ok(done)
+    }
+
+    /// Waits until this process has committed something since the last time that this was asked.
+    pub async fn committed(&self) {
+        self.committed.notified().await;
     }
 
     /// Reads everything as of one moment, beside whoever writes.

@@ -29,6 +29,8 @@ pub struct Principal {
     pub name: String,
     /// The session that the token belongs to.
     pub session: Uuid,
+    /// When the access token expires, ms UTC.
+    pub expires_ms: i64,
     /// The device that the session is bound to.
     pub device: Option<DeviceId>,
     /// The roles held now.
@@ -77,6 +79,7 @@ impl Principal {
             login: user.login,
             name: user.name,
             session: claims.sid,
+            expires_ms: claims.exp.saturating_mul(1_000),
             device: claims.dev,
             subject,
         })
