@@ -8,9 +8,11 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::json;
 use sync_core::authority::Grant;
-use sync_core::ids::{AreaCode, DeviceId, UserId};
+use sync_core::ids::{AreaCode, DeviceId, JournalId, UserId};
 use sync_core::phone::{Enrolment, SessionTokens};
 use sync_core::role::{AreaKind, Role};
+use sync_core::sync::relay::RelayKeys;
+use sync_core::sync::wire::Bytes;
 use ureq::http::Method;
 
 use crate::cancel::CancelToken;
@@ -78,7 +80,28 @@ struct RoleReply {
 #[derive(Deserialize)]
 struct RegisteredReply {
     id: DeviceId,
+    journal: JournalId,
     session: TokensReply,
+    relay: Option<RelayKeysReply>,
+}
+
+/// What lets a phone export before its first sync.
+#[derive(Deserialize)]
+struct RelayKeysReply {
+    mark: String,
+    seal_key: String,
+    verify_keys: Vec<String>,
+}
+
+impl RelayKeysReply {
+    fn keys(&self) -> Option<RelayKeys> {
+        let bytes = |text: &String| STANDARD.decode(text).map(Bytes::from).ok();
+        Some(RelayKeys {
+            mark: bytes(&self.mark)?,
+            seal: bytes(&self.seal_key)?,
+            verify: self.verify_keys.iter().map(bytes).collect::<Option<_>>()?,
+        })
+    }
 }
 
 /// A session with the server that gave it.
@@ -259,6 +282,9 @@ impl PhoneLibrary {
             return Err(PhoneLibError::Revoked);
         }
         let registered: RegisteredReply = reply.accepted()?.json()?;
+        if let Some(keys) = registered.relay.as_ref().and_then(RelayKeysReply::keys) {
+            self.phone.relay_keys_put(registered.journal, &keys)?;
+        }
         Ok((registered.id, registered.session))
     }
 

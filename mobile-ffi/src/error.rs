@@ -90,6 +90,14 @@ pub enum PhoneLibError {
         /// Who may.
         remedy: String,
     },
+    /// A relay file or QR code was not taken, or cannot be made.
+    #[error("{reason}")]
+    Relay {
+        /// A stable code.
+        code: String,
+        /// What is wrong, and what to do.
+        reason: String,
+    },
     /// There is no such thing on this phone.
     #[error("there is no {what} `{id}` on this phone")]
     NotFound {
@@ -166,6 +174,7 @@ impl From<PhoneError> for PhoneLibError {
     fn from(e: PhoneError) -> Self {
         match e {
             PhoneError::Store(e) => e.into(),
+            PhoneError::Relay(e) => e.into(),
             PhoneError::Edit(e) => e.into(),
             PhoneError::NotEnrolled => Self::NotLoggedIn,
             PhoneError::NotFound => Self::not_found("record", ""),

@@ -12,6 +12,7 @@ mod error;
 mod host;
 mod library;
 mod live;
+mod relay;
 mod sync;
 #[cfg(test)]
 mod tests;
@@ -27,6 +28,7 @@ pub use error::{PhoneLibError, Result};
 pub use host::{HostClock, HostTime};
 pub use library::PhoneLibrary;
 pub use live::LiveView;
+pub use relay::{CarriedParcelState, CarriedParcelView, RelayFrameView, RelayFrames, RelayImportView};
 pub use sync::{SyncEndpoint, SyncListener, SyncReport, SyncSession};
 pub use transport::ConnectOptions;
 pub use value::{FieldMap, FieldValue};

@@ -43,6 +43,8 @@ pub struct SyncReport {
     pub refused: u64,
     /// Changes still to be sent.
     pub unsent: u64,
+    /// Parcels of others that the server has answered.
+    pub relayed: u64,
 }
 
 impl SyncReport {
@@ -55,6 +57,7 @@ impl SyncReport {
         self.received = self.received.saturating_add(progress.received);
         self.refused = self.refused.saturating_add(progress.refused);
         self.unsent = progress.pending;
+        self.relayed = self.relayed.saturating_add(progress.relayed);
     }
 }
 

@@ -64,6 +64,7 @@ fn nothing_new() -> Script {
         cursors: vec![],
         grants: None,
         more: false,
+        relay: None,
     };
     let body = wire::encode(&response).unwrap();
     Box::new(move |mut stream: TcpStream, _| {

@@ -50,6 +50,7 @@ pub struct App {
     pub password_checks: Semaphore,
     access_keys: KeyCache,
     time_keys: KeyCache,
+    relay_keys: KeyCache,
 }
 
 /// Why a process cannot begin.
@@ -89,7 +90,7 @@ impl App {
         let entropy = SystemEntropy;
         let journal = db.transaction(|conn| {
             // Made here once and for all: a key made later, in a transaction that is rolled back, would sign what nobody can verify.
-            for purpose in [Purpose::Access, Purpose::Time] {
+            for purpose in [Purpose::Access, Purpose::Time, Purpose::Relay] {
                 Keys::load(conn, purpose, clock.now_ms(), &entropy)?;
             }
             journal::identity(conn, clock.now_ms(), &entropy)
@@ -106,6 +107,7 @@ impl App {
             password_checks: Semaphore::new(PASSWORD_CHECKS_MAX),
             access_keys: KeyCache::new(Purpose::Access),
             time_keys: KeyCache::new(Purpose::Time),
+            relay_keys: KeyCache::new(Purpose::Relay),
         })
     }
 
@@ -158,6 +160,16 @@ impl App {
     /// The keys for time tokens.
     pub fn time_keys(&self, conn: &mut AnyConnection) -> Result<Arc<Keys>, DbError> {
         self.time_keys.get(conn, self, KEYS_FRESH)
+    }
+
+    /// The keys for relay.
+    pub fn relay_keys(&self, conn: &mut AnyConnection) -> Result<Arc<Keys>, DbError> {
+        self.relay_keys.get(conn, self, KEYS_FRESH)
+    }
+
+    /// The keys for relay, looked up once more: a parcel may be sealed to one that another process has just made.
+    pub fn relay_keys_again(&self, conn: &mut AnyConnection) -> Result<Arc<Keys>, DbError> {
+        self.relay_keys.get(conn, self, KEYS_RETRY)
     }
 
     /// Checks an access token; one that is signed by a key not seen yet is looked up once more.

@@ -3,6 +3,7 @@
 
 mod accounts;
 mod operate;
+mod relay;
 
 use std::error::Error;
 use std::io::Write as _;
@@ -49,6 +50,9 @@ enum Command {
     /// The keys that the server signs with.
     #[command(subcommand)]
     Keys(operate::KeysCommand),
+    /// Parcels that phones could not send themselves.
+    #[command(subcommand)]
+    Relay(relay::RelayCommand),
     /// Recompute every table from the journal.
     Rebuild {
         /// Only compare; end with 1 if a table differs.
@@ -135,6 +139,7 @@ fn run(cli: Cli, demo: Demo) -> Result<(), Failure> {
         Command::Import { file } => operate::import(config, &file),
         Command::User(command) => accounts::user(config, command),
         Command::Keys(command) => operate::keys(config, &command),
+        Command::Relay(command) => relay::relay(config, &command),
         Command::Rebuild { check } => operate::rebuild(config, check),
         Command::Backup { file } => operate::backup(config, &file),
         Command::Restore { file } => operate::restore(config, &file),

@@ -12,6 +12,7 @@ mod observe;
 pub mod openapi;
 pub mod patrols;
 pub mod problem;
+pub mod relay;
 pub mod sync;
 pub mod users;
 
@@ -54,6 +55,7 @@ fn routes(config: &mut web::ServiceConfig) {
         .configure(areas::routes)
         .configure(sync::routes)
         .configure(events::routes)
+        .configure(relay::routes)
         .configure(cases::routes)
         .configure(patrols::routes)
         .configure(halls::routes);

@@ -20,4 +20,5 @@ pub mod metrics;
 pub mod projection;
 pub mod queries;
 pub mod rebuild;
+pub mod relay;
 pub mod run;

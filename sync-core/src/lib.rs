@@ -19,6 +19,7 @@ pub mod patrol;
 #[cfg(feature = "store")]
 pub mod phone;
 pub mod reference;
+pub mod relay;
 pub mod role;
 pub mod rules;
 pub mod search;

@@ -47,3 +47,31 @@ pub const EVENT_AFTER_MAX: usize = 64;
 pub const PARTIES_MAX: usize = 200;
 /// Changes held back for missing dependencies, for one device.
 pub const HELD_CHANGES_MAX: usize = 1_000;
+/// One relay parcel as bytes, header and checksum included.
+pub const PARCEL_BYTES_MAX: usize = 1536 * 1024;
+/// What a phone puts into one parcel before it begins another, before compression: a parcel may have to pass as QR codes.
+pub const PARCEL_TARGET_BYTES: usize = 256 * 1024;
+/// Bundles in one parcel.
+pub const PARCEL_BUNDLES_MAX: usize = 64;
+/// Changes in one parcel: so many that a receipt can name them all.
+pub const PARCEL_CHANGES_MAX: usize = 10_000;
+/// For how long a parcel may be carried.
+pub const PARCEL_LIFE_MS: i64 = 30 * 24 * 60 * 60 * 1000;
+/// Containers (parcels, lists of receipts) in one file.
+pub const RELAY_FILE_ITEMS_MAX: usize = 512;
+/// Parcels in one request.
+pub const REQUEST_PARCELS_MAX: usize = 16;
+/// Parcels of others that a phone puts into one request before it begins another, in bytes.
+pub const REQUEST_PARCELS_TARGET_BYTES: usize = 512 * 1024;
+/// Parcels that a phone carries for others.
+pub const CARRIED_PARCELS_MAX: usize = 200;
+/// Parcels that a phone carries for others, in bytes.
+pub const CARRIED_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Bytes of a parcel in one QR frame, at most.
+pub const FRAME_PAYLOAD_BYTES_MAX: usize = 800;
+/// Bytes of a parcel in one QR frame, at least, but for the last.
+pub const FRAME_PAYLOAD_BYTES_MIN: usize = 100;
+/// QR frames of one container.
+pub const FRAMES_MAX: usize = PARCEL_BYTES_MAX.div_ceil(FRAME_PAYLOAD_BYTES_MIN);
+/// Containers whose frames are gathered at the same time.
+pub const FRAME_SETS_MAX: usize = 8;

@@ -3,6 +3,7 @@
 
 mod live;
 mod notice;
+mod relay;
 mod session;
 
 use std::path::Path;
@@ -21,6 +22,7 @@ use crate::event::{EventKind, VOCABULARY};
 use crate::fold;
 use crate::ids::{ActorId, DeviceId, DocumentId, Entropy, JournalId, UserId};
 use crate::patrol::PatrolState;
+use crate::relay::RelayError;
 use crate::rules::{Obligation, RuleSet, obligations};
 use crate::shape::DocumentKind;
 use crate::store::actors::{self, Owner};
@@ -34,6 +36,7 @@ use crate::time::{Anchor, Hlc, PhoneClock, TimeClaim};
 
 pub use live::Heard;
 pub use notice::{ChangeNotice, SubscriptionId};
+pub use relay::RelayImport;
 pub use session::{SyncProgress, SyncSession};
 
 /// What a phone asks of its host: clocks and randomness.
@@ -46,6 +49,9 @@ pub enum PhoneError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A relay file is not taken or cannot be made.
+    #[error(transparent)]
+    Relay(#[from] RelayError),
     /// The edit is at fault; nothing was changed.
     #[error(transparent)]
     Edit(#[from] EditError),

@@ -116,6 +116,7 @@ impl Hand {
             bundles,
             doubts: vec![],
             health: Health::default(),
+            relay: None,
         }
     }
 

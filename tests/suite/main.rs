@@ -7,5 +7,6 @@ mod http;
 mod live;
 mod operations;
 mod properties;
+mod relay;
 mod road;
 mod tidy;

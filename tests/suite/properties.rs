@@ -4,6 +4,7 @@
 mod convergence;
 mod hostile;
 mod rebuild;
+mod relayed;
 mod scribble;
 
 use proptest::prelude::ProptestConfig;

@@ -100,6 +100,11 @@ impl World {
         self.app().db.transaction(|conn| server::areas::import(conn, &plan, now_ms, &SystemEntropy)).unwrap();
     }
 
+    /// What the clock shows, ms UTC.
+    pub fn clock_ms(&self) -> i64 {
+        self.clock.now_ms()
+    }
+
     /// Lets time pass.
     pub fn pass(&self, ms: i64) {
         self.clock.advance(ms);

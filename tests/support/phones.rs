@@ -98,6 +98,12 @@ impl TestPhone {
         phone
     }
 
+    /// Signs in again: the server has moved, or the session was over.
+    pub fn sign_in_again(&self, world: &World, login: &str) {
+        let (url, password) = (world.url(), World::password(login));
+        self.library.log_in(url, login.into(), password, format!("{login} phone"), None).unwrap();
+    }
+
     /// The phone's core.
     pub fn core(&self) -> &Phone {
         self.library.core()

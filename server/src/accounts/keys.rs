@@ -1,10 +1,11 @@
-//! The server's own keys: for access tokens and for time tokens. They live in the database, so that every process of a deployment
+//! The server's own keys: for access tokens, for time tokens and for relay. They live in the database, so that every process of a deployment
 //! verifies what any of them signed; a rotated key goes on verifying until what it signed has expired.
 
 use diesel::prelude::*;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, decode_header, encode};
 use serde::{Deserialize, Serialize};
 use sync_core::ids::{DeviceId, Entropy, UserId};
+use sync_core::relay::OpeningKey;
 use sync_core::sync::bundle::DeviceKey;
 
 use crate::db::tables::signing_keys;
@@ -21,6 +22,8 @@ pub enum Purpose {
     Access,
     /// Time tokens.
     Time,
+    /// Relay: parcels are sealed to it; receipts of parcels and certificates of devices are signed by it.
+    Relay,
 }
 
 impl Purpose {
@@ -28,6 +31,7 @@ impl Purpose {
         match self {
             Purpose::Access => "access",
             Purpose::Time => "time",
+            Purpose::Relay => "relay",
         }
     }
 }
@@ -137,6 +141,11 @@ impl Keys {
     /// The public halves of all.
     pub fn public(&self) -> Vec<[u8; 32]> {
         self.0.iter().map(|k| k.key.public()).collect()
+    }
+
+    /// What opens parcels: an old key still opens what was sealed to it. Derived when it is asked for.
+    pub fn opening(&self) -> Vec<OpeningKey> {
+        self.0.iter().map(|k| OpeningKey::from_seed(&k.key.seed())).collect()
     }
 
     /// Issues an access token.

@@ -34,6 +34,8 @@ pub(super) enum KeyPurpose {
     Access,
     /// Time tokens of phones.
     Time,
+    /// Relay: phones seal to the new key after their next sync; the old one still opens.
+    Relay,
 }
 
 pub(super) fn serve(config: Config, migrate: bool) -> Result<(), Failure> {
@@ -79,6 +81,7 @@ pub(super) fn keys(config: Config, command: &KeysCommand) -> Result<(), Failure>
     let purpose = match purpose {
         KeyPurpose::Access => Purpose::Access,
         KeyPurpose::Time => Purpose::Time,
+        KeyPurpose::Relay => Purpose::Relay,
     };
     let app = open(config)?;
     let kid = app.db.transaction(|conn| Keys::rotate(conn, purpose, app.now_ms(), &app.entropy))?;

@@ -33,6 +33,17 @@ diesel::table! {
 }
 diesel::table! { spent_tokens (hash) { hash -> Binary, session_id -> Text, } }
 diesel::table! { signing_keys (kid) { kid -> Text, purpose -> Text, seed -> Binary, created_ms -> BigInt, retired_ms -> Nullable<BigInt>, } }
+diesel::table! {
+    refused_parcels (id) {
+        id -> Text,
+        digest -> Binary,
+        via -> Text,
+        code -> Text,
+        detail -> Text,
+        received_ms -> BigInt,
+        bytes -> Binary,
+    }
+}
 diesel::table! { settings (name) { name -> Text, value -> Text, } }
 diesel::table! {
     journal (community, position) {

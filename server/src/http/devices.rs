@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use ed25519_dalek::VerifyingKey;
 use serde::{Deserialize, Serialize};
 use sync_core::ids::DeviceId;
+use sync_core::sync::relay::RelayKeys;
 use utoipa::ToSchema;
 
 use super::auth::{TokensView, tokens};
@@ -18,6 +19,7 @@ use crate::accounts::{devices, roster, sessions};
 use crate::app::App;
 use crate::areas::Tree;
 use crate::db::AnyConnection;
+use crate::relay;
 
 const NAME_CHARS_MAX: usize = 64;
 
@@ -40,8 +42,31 @@ pub struct RegisteredView {
     pub journal: String,
     /// Base64 of the keys by which the server's time tokens can be verified, the one in use first.
     pub token_keys: Vec<String>,
+    /// The keys with which the phone seals what others carry for it, and believes what they bring back.
+    pub relay: RelayKeysView,
     /// A session that is bound to the phone; use it from now on.
     pub session: TokensView,
+}
+
+/// The server's public keys for relay.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RelayKeysView {
+    /// Base64; tells these keys from others. The phone names it when it syncs.
+    pub mark: String,
+    /// Base64 of the key that parcels are sealed to.
+    pub seal_key: String,
+    /// Base64 of the keys by which receipts are verified, the one in use first.
+    pub verify_keys: Vec<String>,
+}
+
+impl From<&RelayKeys> for RelayKeysView {
+    fn from(keys: &RelayKeys) -> Self {
+        Self {
+            mark: STANDARD.encode(&keys.mark),
+            seal_key: STANDARD.encode(&keys.seal),
+            verify_keys: keys.verify.iter().map(|k| STANDARD.encode(k)).collect(),
+        }
+    }
 }
 
 /// A phone as those see it who look after it.
@@ -126,7 +151,8 @@ pub(super) async fn register(
         let opened = sessions::open(conn, principal.user, Some(id), now_ms, app.config.refresh_days, &app.entropy)?;
         let token_keys = app.time_keys(conn)?.public().iter().map(|k| STANDARD.encode(k)).collect();
         let session = tokens(app, conn, opened)?;
-        Ok(RegisteredView { id: id.to_string(), journal: app.journal.to_string(), token_keys, session })
+        let relay = RelayKeysView::from(&relay::public_keys(app, conn)?);
+        Ok(RegisteredView { id: id.to_string(), journal: app.journal.to_string(), token_keys, relay, session })
     });
     Ok((web::Json(registered.await?), actix_web::http::StatusCode::CREATED))
 }

@@ -5,7 +5,7 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
 use super::problem::Problem;
-use super::{areas, auth, cases, devices, events, halls, health, patrols, sync, users};
+use super::{areas, auth, cases, devices, events, halls, health, patrols, relay, sync, users};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -17,6 +17,7 @@ use super::{areas, auth, cases, devices, events, halls, health, patrols, sync, u
         areas::list,
         sync::sync,
         events::events,
+        relay::upload,
         cases::list, cases::create, cases::file, cases::history, cases::edit,
         patrols::list, patrols::record, patrols::history,
         halls::queue, halls::notifications, halls::quarantine, halls::quarantined,

@@ -9,6 +9,7 @@ use sync_core::document::ChangeHash;
 use sync_core::error::{Refusal, RefusalCode};
 use sync_core::ids::DeviceId;
 use sync_core::limits;
+use sync_core::sync::relay::ParcelAnswer;
 use sync_core::sync::server::scope;
 use sync_core::sync::wire::{
     self, Bundle, BundleRefused, MEDIA_TYPE, PROTOCOL_VERSION, PushOutcome, PushResult, SyncRequest, SyncResponse,
@@ -23,7 +24,7 @@ use crate::accounts::grants;
 use crate::app::App;
 use crate::db::{AnyConnection, DbError};
 use crate::merge::Context;
-use crate::{feed, merge};
+use crate::{feed, merge, relay};
 
 /// Adds this room's routes.
 pub fn routes(config: &mut web::ServiceConfig) {
@@ -81,9 +82,12 @@ pub async fn sync(
             return Err(Problem::forbidden("the request names another device than the session").field("d"));
         }
         let opened: Vec<Result<Bundle, Refusal>> = request.bundles.iter().map(bundle::read).collect();
+        // What is carried for others is settled by itself, parcel by parcel: none of it can hold up the carrier.
+        let parcels = request.relay.as_ref().map(|r| r.parcels.as_slice()).unwrap_or_default();
+        let relayed = relay::take_all(&shared, parcels, &format!("device {device}"))?;
         // With nothing to write no community is locked; what the phone told of itself is committed along with what it sent.
         let heard = |conn: &mut AnyConnection| -> Result<SyncResponse, Problem> {
-            let answer = answer(&shared, conn, &principal, device, &request, &opened)?;
+            let answer = answer(&shared, conn, &principal, device, &request, &opened, relayed.clone())?;
             devices::seen(conn, device, &request.health, shared.now_ms())?;
             Ok(answer)
         };
@@ -112,6 +116,7 @@ fn answer(
     device: DeviceId,
     request: &SyncRequest,
     opened: &[Result<Bundle, Refusal>],
+    relayed: Vec<ParcelAnswer>,
 ) -> Result<SyncResponse, Problem> {
     let context = app.context();
     let (now_ms, identity) = (context.now_ms, context.journal);
@@ -168,11 +173,12 @@ fn answer(
         cursors: feed.cursors,
         grants: (!known_scope).then(|| principal.subject.grants.clone()),
         more: feed.more,
+        relay: relay::news(app, conn, request.relay.as_ref(), relayed)?,
     })
 }
 
 /// Opens one bundle: its device must be known, belong to its author, and have signed it.
-fn take(
+pub(crate) fn take(
     conn: &mut AnyConnection,
     context: &Context<'_>,
     signed: &wire::SignedBundle,

@@ -2,14 +2,14 @@
 //! acknowledged or refused, and nothing more is to be fetched.
 
 mod incoming;
-mod outgoing;
+pub(super) mod outgoing;
 mod withdraw;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use rusqlite::Transaction;
 
-use super::{Phone, PhoneError, TokenAt};
+use super::{Phone, PhoneError, TokenAt, relay};
 use crate::document::ChangeHash;
 use crate::error::RefusalCode;
 use crate::ids::{DocumentId, JournalId};
@@ -40,6 +40,8 @@ pub struct SyncProgress {
     pub unreadable: u64,
     /// Changes still to be sent.
     pub pending: u64,
+    /// Parcels of others that the server has answered.
+    pub relayed: u64,
 }
 
 /// A sync under way.
@@ -53,6 +55,7 @@ pub struct SyncSession {
     /// Documents of which the server cannot take what is unsent; left out, so that they hold up no others.
     stuck: BTreeSet<DocumentId>,
     doubted: BTreeSet<DocumentId>,
+    parcels: relay::Handing,
     failed: bool,
 }
 
@@ -67,6 +70,7 @@ impl SyncSession {
             needs: HashMap::new(),
             stuck: BTreeSet::new(),
             doubted: BTreeSet::new(),
+            parcels: relay::Handing::default(),
             failed: false,
         }
     }
@@ -81,7 +85,8 @@ impl SyncSession {
             let who = Phone::enrolment(conn)?;
             let (rows, left) = outgoing::take(conn, &self.stuck)?;
             let doubts = documents::doubts(conn, limits::REQUEST_DOUBTS_TARGET)?;
-            if self.rounds > 0 && !self.more && rows.is_empty() && doubts.is_empty() {
+            let ask = self.parcels.ask(&phone, conn)?;
+            if self.rounds > 0 && !self.more && rows.is_empty() && doubts.is_empty() && ask.parcels.is_empty() {
                 return Ok((None, Vec::new()));
             }
             let cursors = documents::cursors(conn)?.into_iter().filter_map(|c| {
@@ -105,6 +110,7 @@ impl SyncSession {
                 bundles: outgoing::bundles(&phone, conn, &who, rows)?,
                 doubts: heads,
                 health: Health { version: self.version.clone(), wall_ms: phone.0.host.now_ms(), backlog: left },
+                relay: Some(ask),
             };
             Ok((Some(request), doubts))
         })?;
@@ -135,7 +141,7 @@ impl SyncSession {
         let mut touched: BTreeSet<DocumentId> = BTreeSet::new();
         let progress = phone.0.store.write(|tx| self.take_in(tx, &response, &mut touched))?;
         self.more = response.more;
-        let moved = progress.sent + progress.received + progress.refused > 0 || response.more;
+        let moved = progress.sent + progress.received + progress.refused + progress.relayed > 0 || response.more;
         self.idle_rounds = if moved { 0 } else { self.idle_rounds + 1 };
         if !touched.is_empty() {
             phone.0.notices.send(&ChangeNotice { documents: touched.into_iter().collect(), from_sync: true });
@@ -205,6 +211,7 @@ impl SyncSession {
             enrolment.grants.clone_from(grants);
             set_meta_json(tx, "enrolment", &enrolment)?;
         }
+        progress.relayed = self.parcels.hear(tx, response.relay.as_ref(), response.now_ms)?;
         progress.pending = outbox::count(tx, None)?;
         Ok(progress)
     }

@@ -4,6 +4,7 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::relay::{RelayAsk, RelayNews};
 use crate::authority::Grant;
 use crate::document::ChangeHash;
 use crate::error::RefusalCode;
@@ -173,6 +174,9 @@ pub struct SyncRequest {
     /// The phone's health.
     #[serde(rename = "h", default)]
     pub health: Health,
+    /// What concerns relay.
+    #[serde(rename = "y", default, skip_serializing_if = "Option::is_none")]
+    pub relay: Option<RelayAsk>,
 }
 
 /// What became of one pushed change.
@@ -275,6 +279,9 @@ pub struct SyncResponse {
     /// True when there is more to fetch at once.
     #[serde(rename = "m", default)]
     pub more: bool,
+    /// What concerns relay.
+    #[serde(rename = "k", default, skip_serializing_if = "Option::is_none")]
+    pub relay: Option<RelayNews>,
 }
 
 /// Encodes a message: CBOR in one zstd frame.
@@ -333,7 +340,7 @@ impl SyncRequest {
         ];
         match counts.iter().find(|(n, max, _)| n > max) {
             Some((n, max, what)) => Err(WireError::Malformed(format!("{n} {what}; the limit is {max}"))),
-            None => Ok(()),
+            None => self.relay.as_ref().map_or(Ok(()), RelayAsk::check),
         }
     }
 }
@@ -352,6 +359,7 @@ mod tests {
             bundles: vec![],
             doubts: vec![],
             health: Health::default(),
+            relay: None,
         }
     }
 

@@ -22,6 +22,7 @@ from fengqiao import (
     ListFilterInput,
     PhoneLibError,
     PhoneLibrary,
+    RelayFrames,
     SyncListener,
 )
 
@@ -357,6 +358,29 @@ class Syncing(World):
             connection.close()
         self.assertFalse(waiting.is_alive())
         self.assertIsInstance(raised[0], PhoneLibError.Cancelled)
+
+    def test_relay_by_codes_and_back_by_receipts(self):
+        author, carrier = self.phone("one"), self.phone("two", OTHER)
+        case = self.case(author, "没有网络")
+        codes = [c for p in author.relay_export() for c in author.relay_frames(p, 200)]
+        self.assertGreater(len(codes), 1)
+        frames = RelayFrames()
+        with self.assertRaises(PhoneLibError.Relay) as refused:
+            frames.add("https://example.org")
+        self.assertEqual(refused.exception.code, "not_a_frame")
+        first = frames.add(codes[-1])
+        self.assertEqual((first.count, first.missing), (len(codes), list(range(1, len(codes)))))
+        self.assertTrue(frames.add(codes[-1]).again)
+        parcel = [frames.add(code).whole for code in codes[:-1]][-1]
+        self.assertEqual(carrier.relay_import(parcel).parcels_new, 1)
+        self.assertEqual(carrier.relay_onward(), [parcel])
+        self.assertIsNone(carrier.relay_receipts())
+        carrier.sync()
+        self.assertEqual(carrier.read_case(case).fields["title"], text("没有网络"))
+        self.assertEqual([p.state.name for p in carrier.relay_carried()], ["DELIVERED"])
+        self.assertEqual(author.status().unsent, 1)
+        self.assertEqual(author.relay_import(carrier.relay_receipts()).acknowledged, 1)
+        self.assertEqual(author.status().unsent, 0)
 
     def test_threads_read_and_write_while_others_sync(self):
         phone = self.phone()

@@ -306,6 +306,7 @@ proptest! {
             bundles: vec![wire::SignedBundle { payload: bytes.clone().into(), signature: bytes.into() }],
             doubts: vec![],
             health: wire::Health::default(),
+            relay: None,
         };
         let mutated = mutate(&wire::to_cbor(&request).unwrap(), &cuts, false);
         let _ = wire::decode::<SyncRequest>(&zstd::bulk::compress(&mutated, 1).unwrap());

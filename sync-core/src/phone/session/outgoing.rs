@@ -40,7 +40,7 @@ pub(super) fn take(conn: &Connection, stuck: &BTreeSet<DocumentId>) -> Result<(V
 }
 
 /// Signs what is to be sent: one bundle for each person, as the device that the phone was when he wrote; one entry for each document.
-pub(super) fn bundles(
+pub(in crate::phone) fn bundles(
     phone: &Phone,
     conn: &Connection,
     who: &Enrolment,

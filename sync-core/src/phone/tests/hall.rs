@@ -127,6 +127,7 @@ impl Hall {
             cursors: vec![Cursor { community: community(), position: at, backfill: None, scope: 1 }],
             grants: None,
             more: false,
+            relay: None,
         })
         .unwrap()
     }
