@@ -18,11 +18,30 @@ impl TestDatabase {
     pub fn new(dir: &Path) -> Self {
         match std::env::var("FENGQIAO_TEST_POSTGRES") {
             Ok(cluster) if !cluster.is_empty() => Self::postgres(&cluster),
-            _ => Self {
-                url: dir.join(format!("server-{}.db", uuid::Uuid::new_v4().simple())).display().to_string(),
-                drop: None,
-            },
+            _ => Self::sqlite(dir),
         }
+    }
+
+    /// One on the database that is asked for.
+    pub fn on(postgres: bool, dir: &Path) -> Self {
+        if !postgres {
+            return Self::sqlite(dir);
+        }
+        let cluster = std::env::var("FENGQIAO_TEST_POSTGRES").ok().filter(|c| !c.is_empty());
+        Self::postgres(&cluster.expect("FENGQIAO_TEST_POSTGRES names a cluster; `tests/with-postgres COMMAND` starts one"))
+    }
+
+    fn sqlite(dir: &Path) -> Self {
+        let file = format!("server-{}.db", uuid::Uuid::new_v4().simple());
+        Self { url: dir.join(file).display().to_string(), drop: None }
+    }
+
+    /// How much disk it takes, where the database itself knows.
+    pub fn bytes(&self) -> Option<u64> {
+        use diesel::RunQueryDsl;
+        let mut conn = PgConnection::establish(self.drop.as_ref().map(|_| self.url.as_str())?).ok()?;
+        let size = diesel::select(diesel::dsl::sql::<diesel::sql_types::BigInt>("pg_database_size(current_database())"));
+        size.get_result::<i64>(&mut conn).ok().and_then(|n| u64::try_from(n).ok())
     }
 
     fn postgres(cluster: &str) -> Self {
