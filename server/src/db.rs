@@ -3,4 +3,5 @@
 mod conn;
 pub mod tables;
 
+pub(crate) use conn::insert_all;
 pub use conn::{AnyConnection, Database, DbError, PoolSizes, PooledConnection};

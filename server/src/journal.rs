@@ -8,7 +8,7 @@ use sync_core::ids::{ActorId, AreaCode, DeviceId, DocumentId, Entropy, JournalId
 use sync_core::time::{TimeBasis, Witness};
 
 use crate::db::tables::{communities, documents, journal, settings};
-use crate::db::{AnyConnection, DbError};
+use crate::db::{AnyConnection, DbError, insert_all};
 
 /// One entry, as it is appended and as it is read.
 #[derive(Debug, Clone, Queryable, Insertable)]
@@ -58,6 +58,8 @@ pub struct Append {
     /// What the server knows of its time.
     pub witness: Witness,
 }
+
+const ENTRIES_AT_ONCE: usize = 500;
 
 pub(crate) fn basis_name(basis: TimeBasis) -> &'static str {
     match basis {
@@ -116,32 +118,34 @@ pub fn append(
     changes: &[Append],
 ) -> Result<Vec<i64>, DbError> {
     let n = i64::try_from(changes.len()).unwrap_or(i64::MAX);
-    diesel::update(communities::table.find(community.as_str()))
+    let last = diesel::update(communities::table.find(community.as_str()))
         .set(communities::head.eq(communities::head + n))
-        .execute(conn)?;
-    let last = head(conn, community)?.ok_or_else(|| DbError::Row(format!("community {community}")))?;
-    let mut positions = Vec::with_capacity(changes.len());
-    for (change, position) in changes.iter().zip(last - n + 1..) {
-        let entry = Entry {
-            community: community.to_string(),
-            position,
-            document: document.to_string(),
-            hash: change.change.hash.0.to_vec(),
-            actor: change.change.actor.0.to_vec(),
-            seq: i64::try_from(change.change.seq).unwrap_or(i64::MAX),
-            author: change.author.to_string(),
-            device: change.device.map(|d| d.to_string()),
-            written_ms: change.written_ms,
-            earliest_ms: change.witness.earliest_ms,
-            latest_ms: change.witness.latest_ms,
-            basis: basis_name(change.witness.basis).to_owned(),
-            received_ms: change.witness.received_ms,
-            bytes: change.change.bytes.clone(),
-        };
-        diesel::insert_into(journal::table).values(&entry).execute(conn)?;
-        positions.push(position);
+        .returning(communities::head)
+        .get_result::<i64>(conn)
+        .optional()?
+        .ok_or_else(|| DbError::Row(format!("community {community}")))?;
+    let entry = |(change, position): (&Append, i64)| Entry {
+        community: community.to_string(),
+        position,
+        document: document.to_string(),
+        hash: change.change.hash.0.to_vec(),
+        actor: change.change.actor.0.to_vec(),
+        seq: i64::try_from(change.change.seq).unwrap_or(i64::MAX),
+        author: change.author.to_string(),
+        device: change.device.map(|d| d.to_string()),
+        written_ms: change.written_ms,
+        earliest_ms: change.witness.earliest_ms,
+        latest_ms: change.witness.latest_ms,
+        basis: basis_name(change.witness.basis).to_owned(),
+        received_ms: change.witness.received_ms,
+        bytes: change.change.bytes.clone(),
+    };
+    let entries: Vec<Entry> = changes.iter().zip(last - n + 1..).map(entry).collect();
+    // So many at once that one statement's values stay within what both databases take.
+    for some in entries.chunks(ENTRIES_AT_ONCE) {
+        insert_all!(conn, journal::table, some);
     }
-    Ok(positions)
+    Ok(entries.iter().map(|e| e.position).collect())
 }
 
 /// Entries of a community behind a position.
@@ -261,37 +265,46 @@ pub fn documents_after(
 pub fn load(conn: &mut AnyConnection, id: DocumentId) -> Result<Option<Document>, DbError> {
     let saved: Option<Vec<u8>> =
         documents::table.find(id.to_string()).select(documents::saved).first(conn).optional()?;
-    let Some(saved) = saved else { return Ok(None) };
-    match Document::load(&saved) {
-        Ok(document) => Ok(Some(document)),
+    saved.map(|saved| open(conn, id, &saved)).transpose()
+}
+
+/// A document from its cache.
+pub fn open(conn: &mut AnyConnection, id: DocumentId, saved: &[u8]) -> Result<Document, DbError> {
+    match Document::load(saved) {
+        Ok(document) => Ok(document),
         // The cache is damaged; the journal is the truth.
         Err(damage) => {
             tracing::error!(%id, %damage, "cached document unreadable, rebuilt from the journal");
             let entries = of_document(conn, id)?;
             Document::from_changes(entries.iter().map(|e| e.bytes.as_slice()), Trust::Server)
-                .map(Some)
                 .map_err(|e| DbError::Row(format!("document {id}: {e}")))
         }
     }
 }
 
-/// Writes the cache of a document.
-pub fn store(conn: &mut AnyConnection, document: &Document, position: i64) -> Result<(), DbError> {
+/// The caches of several documents, those that are there.
+pub fn saved(conn: &mut AnyConnection, ids: &[String]) -> Result<BTreeMap<String, Vec<u8>>, DbError> {
+    let rows = documents::table.filter(documents::id.eq_any(ids)).select((documents::id, documents::saved));
+    Ok(rows.load::<(String, Vec<u8>)>(conn)?.into_iter().collect())
+}
+
+/// Writes the cache of a document; `known` says whether it may have one already.
+pub fn store(conn: &mut AnyConnection, document: &Document, position: i64, known: bool) -> Result<(), DbError> {
     let place = sync_core::authority::Place::of(document);
     let id = document.meta().id.to_string();
-    diesel::delete(documents::table.find(&id)).execute(conn)?;
-    diesel::insert_into(documents::table)
-        .values((
-            documents::id.eq(&id),
-            documents::community.eq(place.community.as_str()),
-            documents::kind.eq(place.kind.as_str()),
-            documents::grid.eq(place.grid.as_ref().map(|g| g.as_str())),
-            documents::building.eq(place.building.as_ref().map(|g| g.as_str())),
-            documents::created_by.eq(place.created_by.to_string()),
-            documents::position.eq(position),
-            documents::saved.eq(document.save()),
-        ))
-        .execute(conn)?;
+    let values = (
+        documents::community.eq(place.community.as_str()),
+        documents::kind.eq(place.kind.as_str()),
+        documents::grid.eq(place.grid.as_ref().map(|g| g.as_str())),
+        documents::building.eq(place.building.as_ref().map(|g| g.as_str())),
+        documents::created_by.eq(place.created_by.to_string()),
+        documents::position.eq(position),
+        documents::saved.eq(document.save()),
+    );
+    if known && diesel::update(documents::table.find(&id)).set(values.clone()).execute(conn)? > 0 {
+        return Ok(());
+    }
+    diesel::insert_into(documents::table).values((documents::id.eq(&id), values)).execute(conn)?;
     Ok(())
 }
 

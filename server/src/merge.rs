@@ -9,7 +9,7 @@ use sync_core::document::{ChangeHash, Document, Touch};
 use sync_core::edit::{self, Draft, Edit, Pen};
 use sync_core::error::{EditError, RefusalCode};
 use sync_core::ids::{ActorId, AreaCode, DocumentId, Entropy, EventId, JournalId, UserId};
-use sync_core::sync::server::{self, Bench, Quarantined, Verdict};
+use sync_core::sync::server::{self, Bench, Opened, Quarantined, Reading, Verdict};
 use sync_core::sync::wire::{Bundle, BundleEntry, PushOutcome, PushResult};
 use sync_core::time::{Hlc, TimeClaim, Witness};
 
@@ -55,17 +55,31 @@ impl From<diesel::result::Error> for MergeError {
 pub fn bundle(
     conn: &mut AnyConnection,
     context: &Context<'_>,
-    bundle: &Bundle,
+    opened: &Opened,
     subject: &Subject,
     device: &Device,
     tokens: &[i64],
 ) -> Result<Vec<PushResult>, DbError> {
+    let bundle = &opened.bundle;
     let codes: Vec<AreaCode> = bundle.entries.iter().map(|e| e.community.clone()).collect();
     let known: BTreeSet<AreaCode> = journal::lock(conn, &codes)?.into_iter().collect();
     let own_actors = claim_actors(conn, context, bundle)?;
+    let mut shelf = Shelf::read(conn, &bundle.entries)?;
     let mut results = Vec::new();
-    for entry in &bundle.entries {
-        results.extend(document_entry(conn, context, bundle, entry, subject, device, tokens, &own_actors, &known)?);
+    for (entry, readings) in opened.entries() {
+        let taken = document_entry(
+            conn,
+            context,
+            bundle,
+            (entry, readings),
+            subject,
+            device,
+            tokens,
+            &own_actors,
+            &known,
+            &mut shelf,
+        );
+        results.extend(taken?);
     }
     Ok(results)
 }
@@ -107,15 +121,17 @@ fn document_entry(
     conn: &mut AnyConnection,
     context: &Context<'_>,
     bundle: &Bundle,
-    entry: &BundleEntry,
+    (entry, readings): (&BundleEntry, &[Reading]),
     subject: &Subject,
     device: &Device,
     tokens: &[i64],
     own_actors: &BTreeSet<ActorId>,
     known: &BTreeSet<AreaCode>,
+    shelf: &mut Shelf,
 ) -> Result<Vec<PushResult>, DbError> {
-    let standing = quarantined(conn, entry.document)?;
-    let mut document = journal::load(conn, entry.document)?;
+    let mut document = shelf.document(conn, entry.document)?;
+    let none = BTreeMap::new();
+    let standing = shelf.quarantined.get(&entry.document).unwrap_or(&none);
     // Nobody has rights in a community that this server does not know; whatever is sent for one is kept aside.
     let nobody = Subject { user: subject.user, grants: Vec::new() };
     let bench = Bench {
@@ -123,18 +139,18 @@ fn document_entry(
         actors: own_actors,
         revoked_ms: device.revoked_ms,
         tokens,
-        quarantined: &standing,
+        quarantined: standing,
         now_ms: context.now_ms,
     };
     let before = document.clone();
-    let mut verdict = server::judge(&mut document, entry, &bench);
+    let mut verdict = server::judge(&mut document, entry, readings, &bench);
     for kept in &verdict.quarantined {
         put_aside(conn, bundle, entry, kept, before.as_ref(), context)?;
     }
     if let Some(document) = &mut document
         && !verdict.accepted.is_empty()
     {
-        accept(conn, context, bundle, document, &mut verdict, tokens)?;
+        accept(conn, context, bundle, document, &mut verdict, tokens, (before.is_some(), &mut shelf.names))?;
     }
     Ok(verdict.results)
 }
@@ -146,6 +162,7 @@ fn accept(
     document: &mut Document,
     verdict: &mut Verdict,
     tokens: &[i64],
+    (is_known, names): (bool, &mut Names),
 ) -> Result<(), DbError> {
     let mut appends: Vec<Append> = Vec::with_capacity(verdict.accepted.len() + 1);
     let mut witnesses: Vec<(EventId, Witness)> = Vec::new();
@@ -166,9 +183,9 @@ fn accept(
     }
     let used: BTreeSet<ActorId> = verdict.accepted.iter().map(|a| a.inspected.raw.actor).collect();
     let actors: Vec<_> = used.into_iter().map(|a| (a, bundle.user)).collect();
-    let vouched = vouch(conn, context, document, &witnesses, &actors, &named)?;
+    let vouched = vouch(conn, context, document, &witnesses, &actors, &named, names)?;
     appends.extend(vouched);
-    let positions = commit(conn, context, document, &appends)?;
+    let positions = commit(conn, context, document, &appends, is_known)?;
     let mut positions = positions.into_iter();
     for result in &mut verdict.results {
         if let PushOutcome::Accepted(position) = &mut result.outcome {
@@ -186,12 +203,19 @@ fn vouch(
     witnesses: &[(EventId, Witness)],
     actors: &[(ActorId, UserId)],
     named: &BTreeSet<UserId>,
+    names: &mut Names,
 ) -> Result<Option<Append>, DbError> {
     let mut people = Vec::new();
     for user in named {
-        if let Some(user_row) = users::by_id(conn, *user)? {
-            people.push((*user, user_row.name));
-        }
+        let name = match names.get(user) {
+            Some(known) => known.clone(),
+            None => {
+                let name = users::by_id(conn, *user)?.map(|row| row.name);
+                names.insert(*user, name.clone());
+                name
+            }
+        };
+        people.extend(name.map(|name| (*user, name)));
     }
     let actor = server::desk_actor(context.journal, UserId::SYSTEM);
     let change = server::vouch(document, actor, context.now_ms, witnesses, actors, &people)
@@ -211,14 +235,15 @@ fn commit(
     context: &Context<'_>,
     document: &Document,
     appends: &[Append],
+    is_known: bool,
 ) -> Result<Vec<i64>, DbError> {
     let meta = document.meta();
     let positions = journal::append(conn, &meta.community, meta.id, appends)?;
     let position = positions.last().copied().unwrap_or_default();
-    journal::store(conn, document, position)?;
-    let first_ms = first_arrival(conn, meta.id)?.unwrap_or(context.now_ms);
-    let arrival = Arrival { first_ms, last_ms: context.now_ms, position };
-    projection::write(conn, &projection::compute(document, arrival, context.law)?)?;
+    journal::store(conn, document, position, is_known)?;
+    let first_ms = if is_known { first_arrival(conn, meta.id)? } else { None };
+    let arrival = Arrival { first_ms: first_ms.unwrap_or(context.now_ms), last_ms: context.now_ms, position };
+    projection::write(conn, &projection::compute(document, arrival, context.law)?, is_known)?;
     Ok(positions)
 }
 
@@ -228,21 +253,45 @@ fn first_arrival(conn: &mut AnyConnection, document: DocumentId) -> Result<Optio
     Ok(first.select(j::received_ms).first(conn).optional()?)
 }
 
-fn quarantined(
-    conn: &mut AnyConnection,
-    document: DocumentId,
-) -> Result<BTreeMap<ChangeHash, (RefusalCode, String)>, DbError> {
-    let rows: Vec<(Vec<u8>, String, String)> = quarantine::table
-        .filter(quarantine::document.eq(document.to_string()))
-        .filter(quarantine::state.eq("waiting"))
-        .select((quarantine::hash, quarantine::code, quarantine::detail))
-        .load(conn)?;
-    let read = |(hash, code, detail): (Vec<u8>, String, String)| {
-        let hash = <[u8; 32]>::try_from(hash).ok().map(ChangeHash)?;
-        let code = serde_json::from_value(serde_json::Value::String(code)).ok()?;
-        Some((hash, (code, detail)))
-    };
-    Ok(rows.into_iter().filter_map(read).collect())
+/// What people are called, looked up once in a merge.
+type Names = BTreeMap<UserId, Option<String>>;
+
+/// What the documents of a bundle stand on, fetched at once.
+struct Shelf {
+    saved: BTreeMap<String, Vec<u8>>,
+    asked: BTreeSet<DocumentId>,
+    quarantined: BTreeMap<DocumentId, BTreeMap<ChangeHash, (RefusalCode, String)>>,
+    names: Names,
+}
+
+impl Shelf {
+    fn read(conn: &mut AnyConnection, entries: &[BundleEntry]) -> Result<Self, DbError> {
+        let asked: BTreeSet<DocumentId> = entries.iter().map(|e| e.document).collect();
+        let ids: Vec<String> = asked.iter().map(ToString::to_string).collect();
+        let saved = journal::saved(conn, &ids)?;
+        let rows: Vec<(String, Vec<u8>, String, String)> = quarantine::table
+            .filter(quarantine::document.eq_any(&ids))
+            .filter(quarantine::state.eq("waiting"))
+            .select((quarantine::document, quarantine::hash, quarantine::code, quarantine::detail))
+            .load(conn)?;
+        let mut quarantined: BTreeMap<DocumentId, BTreeMap<_, _>> = BTreeMap::new();
+        for (document, hash, code, detail) in rows {
+            let hash = <[u8; 32]>::try_from(hash).ok().map(ChangeHash);
+            let code = serde_json::from_value(serde_json::Value::String(code)).ok();
+            if let (Ok(document), Some(hash), Some(code)) = (document.parse::<DocumentId>(), hash, code) {
+                quarantined.entry(document).or_default().insert(hash, (code, detail));
+            }
+        }
+        Ok(Self { saved, asked, quarantined, names: Names::new() })
+    }
+
+    /// A document as it is now: what was fetched counts once, because the merge itself goes on changing it.
+    fn document(&mut self, conn: &mut AnyConnection, id: DocumentId) -> Result<Option<Document>, DbError> {
+        if !self.asked.remove(&id) {
+            return journal::load(conn, id);
+        }
+        self.saved.remove(&id.to_string()).map(|saved| journal::open(conn, id, &saved)).transpose()
+    }
 }
 
 fn put_aside(
@@ -300,6 +349,7 @@ fn by_desk(
     change: sync_core::document::RawChange,
     user: UserId,
     edits: &[Edit],
+    is_known: bool,
 ) -> Result<(), DbError> {
     let actor = change.actor;
     let known = document.witnesses();
@@ -317,8 +367,8 @@ fn by_desk(
         written_ms: context.now_ms,
         witness: Witness::server(context.now_ms),
     }];
-    appends.extend(vouch(conn, context, document, &witnesses, &[(actor, user)], &named)?);
-    commit(conn, context, document, &appends)?;
+    appends.extend(vouch(conn, context, document, &witnesses, &[(actor, user)], &named, &mut Names::new())?);
+    commit(conn, context, document, &appends, is_known)?;
     Ok(())
 }
 
@@ -338,7 +388,7 @@ pub fn create(
     }
     let (mut document, change) = edit::create(draft, &pen(context, Some(subject)))?;
     let id = document.meta().id;
-    by_desk(conn, context, &mut document, change, subject.user, &draft.edits)?;
+    by_desk(conn, context, &mut document, change, subject.user, &draft.edits, false)?;
     Ok(id)
 }
 
@@ -360,7 +410,7 @@ pub fn edits(
     let pen = pen(context, subject);
     let edited = edit::apply(&mut document, edits, &pen)?;
     if let Some(change) = edited.change {
-        by_desk(conn, context, &mut document, change, subject.map_or(UserId::SYSTEM, |s| s.user), edits)?;
+        by_desk(conn, context, &mut document, change, subject.map_or(UserId::SYSTEM, |s| s.user), edits, true)?;
     }
     Ok(edited.made)
 }

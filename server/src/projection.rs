@@ -16,7 +16,7 @@ use sync_core::search;
 use sync_core::shape::DocumentKind;
 
 use crate::db::tables::{cases, notifications, obligations, patrols};
-use crate::db::{AnyConnection, DbError};
+use crate::db::{AnyConnection, DbError, insert_all};
 
 /// What rules and calendar a deployment uses.
 #[derive(Clone)]
@@ -35,8 +35,8 @@ impl Law {
 }
 
 /// The row of a case.
-#[derive(Debug, Clone, PartialEq, Queryable, Insertable)]
-#[diesel(table_name = cases)]
+#[derive(Debug, Clone, PartialEq, Queryable, Insertable, AsChangeset)]
+#[diesel(table_name = cases, primary_key(document), treat_none_as_null = true)]
 #[expect(missing_docs, reason = "the migration documents the columns")]
 pub struct CaseRow {
     pub document: String,
@@ -231,8 +231,8 @@ fn case_rows(document: &Document, state: &CaseState, arrival: Arrival, law: &Law
         needs_review: state.needs_review(),
         major_alert: law.rules.is_major(state),
         arrived_late: due.iter().any(|o| o.arrived_late),
-        due_ms: due_ms(state, &law.rules, &law.calendar),
-        next_action_ms: next_action_ms(state, &law.rules, &law.calendar),
+        due_ms: due_ms(state, &due),
+        next_action_ms: next_action_ms(&due),
         position: arrival.position,
         search_text: search_text(state),
         state: json(state)?,
@@ -295,36 +295,72 @@ fn patrol_rows(document: &Document, state: &PatrolState, arrival: Arrival) -> Re
     })))
 }
 
-/// Replaces the rows of a document.
-pub fn write(conn: &mut AnyConnection, rows: &Rows) -> Result<(), DbError> {
+/// Writes the rows of a document in the place of those it has; `known` says whether it may have some. What has not changed is not
+/// written again: indexes cost more than looking.
+pub fn write(conn: &mut AnyConnection, rows: &Rows, known: bool) -> Result<(), DbError> {
     match rows {
         Rows::Patrol(row) => {
-            diesel::delete(patrols::table.find(&row.document)).execute(conn)?;
+            if known {
+                diesel::delete(patrols::table.find(&row.document)).execute(conn)?;
+            }
             diesel::insert_into(patrols::table).values(row.as_ref()).execute(conn)?;
         }
         Rows::Case(row, due, told) => {
-            diesel::delete(cases::table.find(&row.document)).execute(conn)?;
-            diesel::insert_into(cases::table).values(row.as_ref()).execute(conn)?;
-            index(conn, row)?;
-            diesel::delete(obligations::table.filter(obligations::document.eq(&row.document))).execute(conn)?;
-            for o in due {
-                diesel::insert_into(obligations::table).values(o).execute(conn)?;
+            let mut searched: Option<String> = None;
+            if known {
+                searched = cases::table.find(&row.document).select(cases::search_text).first(conn).optional()?;
             }
-            diesel::delete(notifications::table.filter(notifications::document.eq(&row.document))).execute(conn)?;
-            for n in told {
-                diesel::insert_into(notifications::table).values(n).execute(conn)?;
+            if searched.is_none() {
+                diesel::insert_into(cases::table).values(row.as_ref()).execute(conn)?;
+            } else {
+                diesel::update(cases::table.find(&row.document)).set(row.as_ref()).execute(conn)?;
             }
+            if searched.as_ref() != Some(&row.search_text) {
+                index(conn, row, searched.is_some())?;
+            }
+            obligations_of(conn, &row.document, due, known)?;
+            notifications_of(conn, &row.document, told, known)?;
         }
     }
     Ok(())
 }
 
+fn obligations_of(conn: &mut AnyConnection, id: &str, due: &[ObligationRow], known: bool) -> Result<(), DbError> {
+    let of = || obligations::table.filter(obligations::document.eq(id));
+    if known {
+        let mut standing = of().load::<ObligationRow>(conn)?;
+        standing.sort_by(|a, b| (&a.rule, &a.trigger_event).cmp(&(&b.rule, &b.trigger_event)));
+        let mut wanted: Vec<&ObligationRow> = due.iter().collect();
+        wanted.sort_by(|a, b| (&a.rule, &a.trigger_event).cmp(&(&b.rule, &b.trigger_event)));
+        if standing.iter().eq(wanted) {
+            return Ok(());
+        }
+        diesel::delete(of()).execute(conn)?;
+    }
+    insert_all!(conn, obligations::table, due);
+    Ok(())
+}
+
+fn notifications_of(conn: &mut AnyConnection, id: &str, told: &[NotificationRow], known: bool) -> Result<(), DbError> {
+    if known {
+        diesel::delete(notifications::table.filter(notifications::document.eq(id))).execute(conn)?;
+    }
+    if !told.is_empty() {
+        insert_all!(conn, notifications::table, told);
+    }
+    Ok(())
+}
+
 /// The search index differs: SQLite has a full-text table, PostgreSQL an array with a GIN index.
-fn index(conn: &mut AnyConnection, row: &CaseRow) -> Result<(), DbError> {
+fn index(conn: &mut AnyConnection, row: &CaseRow, known: bool) -> Result<(), DbError> {
     let grams = search::bigrams(&row.search_text);
     match conn {
         AnyConnection::Sqlite(c) => {
-            diesel::sql_query("DELETE FROM case_search WHERE rowid = ?").bind::<BigInt, _>(row.search_id).execute(c)?;
+            if known {
+                diesel::sql_query("DELETE FROM case_search WHERE rowid = ?")
+                    .bind::<BigInt, _>(row.search_id)
+                    .execute(c)?;
+            }
             diesel::sql_query("INSERT INTO case_search (rowid, grams) VALUES (?, ?)")
                 .bind::<BigInt, _>(row.search_id)
                 .bind::<Text, _>(grams.join(" "))

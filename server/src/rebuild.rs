@@ -61,8 +61,8 @@ fn one(conn: &mut AnyConnection, id: &str, law: &Law, write: bool, report: &mut 
     let rows = projection::compute(&document, arrival, law)?;
     report.documents += 1;
     if write {
-        journal::store(conn, &document, last.position)?;
-        return projection::write(conn, &rows);
+        journal::store(conn, &document, last.position, true)?;
+        return projection::write(conn, &rows, true);
     }
     let cached = journal::load(conn, parsed)?.map(|d| d.heads());
     if cached != Some(document.heads()) {

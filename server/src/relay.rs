@@ -12,7 +12,8 @@ use sync_core::relay::receipt::Receipt;
 use sync_core::relay::{Container, Content, RelayError};
 use sync_core::sync::bundle;
 use sync_core::sync::relay::{ParcelAnswer, ParcelOutcome, RelayAsk, RelayKeys, RelayNews};
-use sync_core::sync::wire::{Bundle, Bytes, PushOutcome, PushResult};
+use sync_core::sync::server::Opened;
+use sync_core::sync::wire::{Bytes, PushOutcome, PushResult};
 
 use crate::accounts::keys::Keys;
 use crate::app::App;
@@ -112,20 +113,22 @@ fn open(app: &App, bytes: &[u8]) -> Result<Result<(Container, Content), RelayErr
 
 fn settle(app: &App, conn: &mut AnyConnection, container: &Container, content: &Content) -> Result<Settled, DbError> {
     let context = app.context();
-    let opened: Vec<Result<Bundle, Refusal>> = content.bundles.iter().map(bundle::read).collect();
-    let changes = |b: &Bundle| b.entries.iter().map(|e| e.changes.len()).sum::<usize>();
+    let opened: Vec<Result<Opened, Refusal>> =
+        content.bundles.iter().map(|b| bundle::read(b).map(Opened::from)).collect();
+    let changes = |o: &Opened| o.bundle.entries.iter().map(|e| e.changes.len()).sum::<usize>();
     if opened.iter().flatten().map(changes).sum::<usize>() > limits::PARCEL_CHANGES_MAX {
         let error = RelayError::TooLarge { max: limits::PARCEL_CHANGES_MAX, what: "changes" };
         return Ok(refused(Some(container.id), container.digest(), &error));
     }
     // All locks at once, in the one order that everybody takes them in.
-    let codes: Vec<_> = opened.iter().flatten().flat_map(|b| b.entries.iter().map(|e| e.community.clone())).collect();
+    let codes: Vec<_> =
+        opened.iter().flatten().flat_map(|o| o.bundle.entries.iter().map(|e| e.community.clone())).collect();
     journal::lock(conn, &codes)?;
     let time_keys = app.time_keys(conn)?.public();
     let (mut bundles, mut taken, mut others) = (Vec::new(), Vec::new(), 0);
     for (signed, opened) in content.bundles.iter().zip(&opened) {
         let results = match opened {
-            Ok(bundle) => take_bundle(conn, &context, signed, bundle, &time_keys)?,
+            Ok(opened) => take_bundle(conn, &context, signed, opened, &time_keys)?,
             Err(refusal) => Err(refusal.clone()),
         };
         match results {

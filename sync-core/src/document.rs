@@ -10,8 +10,10 @@ mod read;
 mod tests;
 mod write;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::OnceLock;
 
 use automerge::{Automerge, LoadOptions, ObjType, ROOT, ReadDoc, TextEncoding};
 use serde::{Deserialize, Serialize};
@@ -21,7 +23,7 @@ use crate::ids::{ActorId, AreaCode, DocumentId, UserId};
 use crate::limits;
 use crate::shape::{DocumentKind, Shape};
 
-pub use firewall::{Admission, Inspected, Trust};
+pub use firewall::{Admission, Decoded, Inspected, Trust};
 pub use grammar::Touch;
 pub use read::{ChangeInfo, Register, RegisterValue, TextEdit};
 pub use write::Writer;
@@ -105,6 +107,8 @@ pub struct Meta {
 pub struct Document {
     inner: Automerge,
     meta: Meta,
+    /// The last number of each actor: read when it is first asked for, kept while changes come in one after another.
+    seqs: OnceLock<BTreeMap<ActorId, u64>>,
 }
 
 impl fmt::Debug for Document {
@@ -123,8 +127,7 @@ impl Document {
         let inner = catch_unwind(AssertUnwindSafe(|| Automerge::load_with_options(bytes, options())))
             .map_err(|_| DocumentError::Unreadable("the loader failed".into()))?
             .map_err(|e| DocumentError::Unreadable(e.to_string()))?;
-        let meta = read::meta(&inner)?;
-        Ok(Self { inner, meta })
+        Self::of(inner)
     }
 
     /// Builds a document from its changes, each through the change firewall. For whole documents from a wire and for rebuilding
@@ -166,9 +169,21 @@ impl Document {
         self.inner.get_change_meta_by_hash(&automerge::ChangeHash(hash.0)).is_some()
     }
 
+    fn of(inner: Automerge) -> Result<Self, DocumentError> {
+        let meta = read::meta(&inner)?;
+        Ok(Self { inner, meta, seqs: OnceLock::new() })
+    }
+
     /// How many changes of this actor it holds.
     pub fn seq_of(&self, actor: ActorId) -> u64 {
-        firewall::last_seq(&self.inner, &actor)
+        self.seqs.get_or_init(|| read::seqs(&self.inner)).get(&actor).copied().unwrap_or(0)
+    }
+
+    /// Notes that a change is in the document now.
+    fn counted(&mut self, actor: ActorId, seq: u64) {
+        if let Some(seqs) = self.seqs.get_mut() {
+            seqs.insert(actor, seq);
+        }
     }
 
     /// Every change in an order in which they can be applied.
@@ -188,8 +203,7 @@ impl Document {
         let inner = catch_unwind(AssertUnwindSafe(|| self.inner.fork_at(&heads)))
             .map_err(|_| DocumentError::Engine("fork failed".into()))?
             .map_err(|e| DocumentError::Engine(e.to_string()))?;
-        let meta = read::meta(&inner)?;
-        Ok(Self { inner, meta })
+        Self::of(inner)
     }
 }
 

@@ -155,7 +155,10 @@ pub(crate) fn run(size: &Size) -> Value {
     let program = process::program();
     process::step_aside();
     let database = TestDatabase::on(size.postgres, dir.path());
-    #[expect(clippy::disallowed_methods, reason = "phones and server must agree on the hour, and the server is a process of its own")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "phones and server must agree on the hour, and the server is a process of its own"
+    )]
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_millis();
     let clock = Arc::new(DemoClock::starting_at(i64::try_from(now).expect("this age")));
     let bench = Bench { dir, clock, program, database };
@@ -172,7 +175,11 @@ pub(crate) fn run(size: &Size) -> Value {
     summary["p1"] = p1(&bench, &server, &phones, size);
     let supervisor = bench.phone_unsynced(&server.url, "street");
     summary["p2"] = pull(&supervisor);
-    assert_eq!(supervisor.core().documents().expect("a list").len(), size.devices * size.cases, "the new phone has all");
+    assert_eq!(
+        supervisor.core().documents().expect("a list").len(),
+        size.devices * size.cases,
+        "the new phone has all"
+    );
     summary["p3"] = pull(&supervisor);
     summary["p4"] = p4(&phones[0], &supervisor, documents[0][0]);
     let (server, p5, shared) = p5(&bench, server, &phones[0]);
@@ -254,7 +261,8 @@ fn p5(bench: &Bench, server: Process, reporter: &PhoneLibrary) -> (Process, Valu
     let (community, grid) = grid(0);
     let shared = reporter.core().create(&workload::case(community, &grid, 0)).expect("a case file");
     reporter.sync(None, None).expect("a sync");
-    let writers: Vec<_> = (0..WRITERS_OF_ONE_FILE).map(|n| bench.phone(&server.url, &format!("mediator-{n}"))).collect();
+    let writers: Vec<_> =
+        (0..WRITERS_OF_ONE_FILE).map(|n| bench.phone(&server.url, &format!("mediator-{n}"))).collect();
     for (n, writer) in writers.iter().enumerate() {
         for i in 0..EDITS_OF_EACH {
             let edit = event(EventKind::Note, json!({"text": format!("调解员{}第{}次记录。", n + 1, i + 1)}));
@@ -270,14 +278,21 @@ fn p5(bench: &Bench, server: Process, reporter: &PhoneLibrary) -> (Process, Valu
     let rows = WRITERS_OF_ONE_FILE * EDITS_OF_EACH;
     let last = &writers[writers.len() - 1];
     last.sync(None, None).expect("a sync");
-    let there = last.core().case(shared).expect("the file").timeline.iter().filter(|e| e.kind == EventKind::Note).count();
+    let there =
+        last.core().case(shared).expect("the file").timeline.iter().filter(|e| e.kind == EventKind::Note).count();
     assert!(there >= rows, "{there} of {rows} rows are in the file");
     let value = json!({"ms": rounded(took), "rows": rows, "server_cpu_ms": rounded(server.cpu_ms() - cpu)});
     (server, value, shared)
 }
 
 /// A power cut right after the last acknowledgement: what of all that was acknowledged is there afterwards?
-fn p6(bench: &Bench, server: Process, phones: &[Arc<PhoneLibrary>], documents: &[Vec<DocumentId>], shared: DocumentId) -> Value {
+fn p6(
+    bench: &Bench,
+    server: Process,
+    phones: &[Arc<PhoneLibrary>],
+    documents: &[Vec<DocumentId>],
+    shared: DocumentId,
+) -> Value {
     let last = phones[1].core().create(&workload::case(grid(1).0, &grid(1).1, 1)).expect("a case file");
     phones[1].sync(None, None).expect("a sync");
     server.kill();

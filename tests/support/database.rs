@@ -28,7 +28,9 @@ impl TestDatabase {
             return Self::sqlite(dir);
         }
         let cluster = std::env::var("FENGQIAO_TEST_POSTGRES").ok().filter(|c| !c.is_empty());
-        Self::postgres(&cluster.expect("FENGQIAO_TEST_POSTGRES names a cluster; `tests/with-postgres COMMAND` starts one"))
+        Self::postgres(
+            &cluster.expect("FENGQIAO_TEST_POSTGRES names a cluster; `tests/with-postgres COMMAND` starts one"),
+        )
     }
 
     fn sqlite(dir: &Path) -> Self {
@@ -40,7 +42,8 @@ impl TestDatabase {
     pub fn bytes(&self) -> Option<u64> {
         use diesel::RunQueryDsl;
         let mut conn = PgConnection::establish(self.drop.as_ref().map(|_| self.url.as_str())?).ok()?;
-        let size = diesel::select(diesel::dsl::sql::<diesel::sql_types::BigInt>("pg_database_size(current_database())"));
+        let size =
+            diesel::select(diesel::dsl::sql::<diesel::sql_types::BigInt>("pg_database_size(current_database())"));
         size.get_result::<i64>(&mut conn).ok().and_then(|n| u64::try_from(n).ok())
     }
 

@@ -235,3 +235,20 @@ impl Database {
         ran.map_err(|e| DbError::Migration(e.to_string()))
     }
 }
+
+/// Inserts rows: as one statement where a round trip costs more than a row, one by one where it does not.
+macro_rules! insert_all {
+    ($conn:expr, $table:expr, $rows:expr) => {
+        match $conn {
+            $crate::db::AnyConnection::Sqlite(c) => {
+                for row in $rows {
+                    diesel::insert_into($table).values(row).execute(c)?;
+                }
+            }
+            $crate::db::AnyConnection::Postgres(c) => {
+                diesel::insert_into($table).values($rows).execute(c)?;
+            }
+        }
+    };
+}
+pub(crate) use insert_all;

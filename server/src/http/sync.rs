@@ -10,10 +10,9 @@ use sync_core::error::{Refusal, RefusalCode};
 use sync_core::ids::DeviceId;
 use sync_core::limits;
 use sync_core::sync::relay::ParcelAnswer;
-use sync_core::sync::server::scope;
+use sync_core::sync::server::{Opened, scope};
 use sync_core::sync::wire::{
-    self, Bundle, BundleRefused, MEDIA_TYPE, PROTOCOL_VERSION, PushOutcome, PushResult, SyncRequest, SyncResponse,
-    WireError,
+    self, BundleRefused, MEDIA_TYPE, PROTOCOL_VERSION, PushOutcome, PushResult, SyncRequest, SyncResponse, WireError,
 };
 use sync_core::sync::{bundle, token};
 
@@ -81,7 +80,8 @@ pub async fn sync(
         if request.device != device {
             return Err(Problem::forbidden("the request names another device than the session").field("d"));
         }
-        let opened: Vec<Result<Bundle, Refusal>> = request.bundles.iter().map(bundle::read).collect();
+        let opened: Vec<Result<Opened, Refusal>> =
+            request.bundles.iter().map(|b| bundle::read(b).map(Opened::from)).collect();
         // What is carried for others is settled by itself, parcel by parcel: none of it can hold up the carrier.
         let parcels = request.relay.as_ref().map(|r| r.parcels.as_slice()).unwrap_or_default();
         let relayed = relay::take_all(&shared, parcels, &format!("device {device}"))?;
@@ -115,7 +115,7 @@ fn answer(
     principal: &Principal,
     device: DeviceId,
     request: &SyncRequest,
-    opened: &[Result<Bundle, Refusal>],
+    opened: &[Result<Opened, Refusal>],
     relayed: Vec<ParcelAnswer>,
 ) -> Result<SyncResponse, Problem> {
     let context = app.context();
@@ -126,7 +126,7 @@ fn answer(
     let mut sent: BTreeSet<ChangeHash> = BTreeSet::new();
     for (index, (signed, opened)) in request.bundles.iter().zip(opened).enumerate() {
         let taken = match opened {
-            Ok(bundle) => take(conn, &context, signed, bundle, &time_keys.public())?,
+            Ok(opened) => take(conn, &context, signed, opened, &time_keys.public())?,
             Err(refusal) => Err(refusal.clone()),
         };
         match taken {
@@ -182,21 +182,26 @@ pub(crate) fn take(
     conn: &mut AnyConnection,
     context: &Context<'_>,
     signed: &wire::SignedBundle,
-    opened: &Bundle,
+    opened: &Opened,
     time_keys: &[[u8; 32]],
 ) -> Result<Result<Vec<PushResult>, Refusal>, DbError> {
     let strange = || Refusal::new(RefusalCode::BadSignature, "its device is not registered here");
-    let device: Option<Device> = devices::find(conn, opened.device)?;
+    let device: Option<Device> = devices::find(conn, opened.bundle.device)?;
     let Some((device, key)) = device.and_then(|d| d.key().map(|k| (d, k))) else { return Ok(Err(strange())) };
     if let Err(refusal) = bundle::check(signed, &key) {
         return Ok(Err(refusal));
     }
     // A phone speaks for the person who registered it and for nobody else: its signature says no more than that.
-    if device.user_id != opened.user.to_string() {
+    if device.user_id != opened.bundle.user.to_string() {
         return Ok(Err(Refusal::new(RefusalCode::ForgedAuthor, "its author is not the one whose phone signed it")));
     }
-    let subject = grants::ever(conn, opened.user)?;
-    let tokens: Vec<i64> =
-        opened.tokens.iter().take(1_000).filter_map(|t| token::genuine(t, opened.device, time_keys)).collect();
+    let subject = grants::ever(conn, opened.bundle.user)?;
+    let tokens: Vec<i64> = opened
+        .bundle
+        .tokens
+        .iter()
+        .take(1_000)
+        .filter_map(|t| token::genuine(t, opened.bundle.device, time_keys))
+        .collect();
     merge::bundle(conn, context, opened, &subject, &device, &tokens).map(Ok)
 }

@@ -2,6 +2,7 @@
 //! untrusted input; nothing reaches it before its size, structure, actor, dependencies, sequence and every place it writes were
 //! checked, and then it is applied to a copy under `catch_unwind`. A refused change leaves the document untouched.
 
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use automerge::{Automerge, Change, TextEncoding};
@@ -46,13 +47,18 @@ fn refuse(code: RefusalCode, detail: impl Into<String>) -> Refusal {
     Refusal::new(code, detail)
 }
 
-pub(super) fn last_seq(doc: &Automerge, actor: &ActorId) -> u64 {
-    // Heads do not say it; the changes of one actor are few, and their metadata is cheap.
-    let wanted = automerge::ActorId::from(actor.0);
-    doc.get_changes_meta(&[]).iter().filter(|m| *m.actor == wanted).map(|m| m.seq).max().unwrap_or(0)
+/// A change that was read and found sound in itself: what remains is whether it fits its document.
+#[derive(Debug, Clone)]
+pub struct Decoded {
+    /// The change.
+    pub raw: RawChange,
+    /// What it depends on.
+    pub deps: Vec<ChangeHash>,
+    change: Change,
+    expanded: automerge::ExpandedChange,
 }
 
-pub(super) fn decode(bytes: &[u8]) -> Result<(Change, automerge::ExpandedChange), Refusal> {
+fn decode(bytes: &[u8]) -> Result<Decoded, Refusal> {
     chunk::inspect(bytes)?;
     let broken = || refuse(RefusalCode::Malformed, "not a readable change");
     let change = catch_unwind(AssertUnwindSafe(|| Change::from_bytes(bytes.to_vec())))
@@ -79,19 +85,17 @@ pub(super) fn decode(bytes: &[u8]) -> Result<(Change, automerge::ExpandedChange)
     if rebuilt.hash() != change.hash() {
         return Err(refuse(RefusalCode::Malformed, "the change is not written the one way that can be kept"));
     }
-    Ok((change, expanded))
-}
-
-/// The identity, actor and sequence of a change, read without a document.
-pub(super) fn peek(bytes: &[u8]) -> Result<(RawChange, Vec<ChangeHash>), Refusal> {
-    let (change, _) = decode(bytes)?;
-    let deps = change.deps().iter().map(|d| ChangeHash(d.0)).collect();
-    Ok((raw(&change, bytes)?, deps))
-}
-
-fn raw(change: &Change, bytes: &[u8]) -> Result<RawChange, Refusal> {
     let actor = actor_of(change.actor_id()).ok_or_else(|| refuse(RefusalCode::Malformed, "an actor has 16 bytes"))?;
-    Ok(RawChange { hash: ChangeHash(change.hash().0), actor, seq: change.seq(), bytes: bytes.to_vec() })
+    let raw = RawChange { hash: ChangeHash(change.hash().0), actor, seq: change.seq(), bytes: bytes.to_vec() };
+    let deps = change.deps().iter().map(|d| ChangeHash(d.0)).collect();
+    Ok(Decoded { raw, deps, change, expanded })
+}
+
+impl Decoded {
+    /// What it writes, for a person to read where its document is not at hand.
+    pub(super) fn expanded(&self) -> &automerge::ExpandedChange {
+        &self.expanded
+    }
 }
 
 fn apply(doc: &Automerge, change: Change) -> Result<Automerge, Refusal> {
@@ -107,25 +111,31 @@ fn apply(doc: &Automerge, change: Change) -> Result<Automerge, Refusal> {
 }
 
 impl Document {
-    /// The identity of a change and what it depends on, without applying it.
-    pub fn peek(bytes: &[u8]) -> Result<(RawChange, Vec<ChangeHash>), Refusal> {
-        peek(bytes)
+    /// Reads a change, without a document: the part of the gate that can be passed before any lock is taken.
+    pub fn decode(bytes: &[u8]) -> Result<Decoded, Refusal> {
+        decode(bytes)
     }
 
     /// Founds a document from its first change.
     pub fn found(bytes: &[u8], trust: Trust) -> Result<(Self, Inspected), Refusal> {
-        let (change, expanded) = decode(bytes)?;
+        Self::found_decoded(&decode(bytes)?, trust)
+    }
+
+    /// Founds a document from its first change, which was read before.
+    pub fn found_decoded(decoded: &Decoded, trust: Trust) -> Result<(Self, Inspected), Refusal> {
+        let Decoded { raw, change, expanded, .. } = decoded;
         if !change.deps().is_empty() || change.seq() != 1 || change.start_op().get() != 1 {
             return Err(refuse(RefusalCode::MissingDependency, "the document's first change is not here"));
         }
         let empty = Automerge::new_with_encoding(TextEncoding::UnicodeCodePoint);
-        let (kind, _) = grammar::founding_kind(&expanded)?;
-        let (touches, _) = catch_unwind(AssertUnwindSafe(|| grammar::touches(&empty, kind, &expanded, trust)))
+        let (kind, _) = grammar::founding_kind(expanded)?;
+        let (touches, _) = catch_unwind(AssertUnwindSafe(|| grammar::touches(&empty, kind, expanded, trust)))
             .map_err(|_| refuse(RefusalCode::Malformed, "the change cannot be read"))??;
-        let inspected = Inspected { raw: raw(&change, bytes)?, touches, at_ms: change.timestamp() };
-        let inner = apply(&empty, change)?;
-        let meta = read::meta(&inner).map_err(|e| refuse(RefusalCode::Malformed, e.to_string()))?;
-        Ok((Self { inner, meta }, inspected))
+        let inspected = Inspected { raw: raw.clone(), touches, at_ms: change.timestamp() };
+        let inner = apply(&empty, change.clone())?;
+        let mut document = Self::of(inner).map_err(|e| refuse(RefusalCode::Malformed, e.to_string()))?;
+        document.seqs = BTreeMap::from([(raw.actor, raw.seq)]).into();
+        Ok((document, inspected))
     }
 
     /// Lets one change in, if it is sound and `gate` agrees. `gate` sees the document as it was before and what the change does;
@@ -136,18 +146,27 @@ impl Document {
         trust: Trust,
         gate: impl FnOnce(&Document, &Inspected) -> Result<(), Refusal>,
     ) -> Result<Admission, Refusal> {
-        let (change, expanded) = decode(bytes)?;
+        self.admit_decoded(&decode(bytes)?, trust, gate)
+    }
+
+    /// The same for a change that was read before.
+    pub fn admit_decoded(
+        &mut self,
+        decoded: &Decoded,
+        trust: Trust,
+        gate: impl FnOnce(&Document, &Inspected) -> Result<(), Refusal>,
+    ) -> Result<Admission, Refusal> {
+        let Decoded { raw, change, expanded, .. } = decoded;
         let hash = change.hash();
         if self.inner.get_change_meta_by_hash(&hash).is_some() {
             return Ok(Admission::Duplicate(ChangeHash(hash.0)));
         }
-        self.check_order(&change)?;
-        let touched =
-            catch_unwind(AssertUnwindSafe(|| grammar::touches(&self.inner, self.meta.kind, &expanded, trust)));
+        self.check_order(change, raw.actor)?;
+        let touched = catch_unwind(AssertUnwindSafe(|| grammar::touches(&self.inner, self.meta.kind, expanded, trust)));
         let (touches, _) = touched.map_err(|_| refuse(RefusalCode::Malformed, "the change cannot be read"))??;
-        let inspected = Inspected { raw: raw(&change, bytes)?, touches, at_ms: change.timestamp() };
+        let inspected = Inspected { raw: raw.clone(), touches, at_ms: change.timestamp() };
         gate(self, &inspected)?;
-        let inner = apply(&self.inner, change)?;
+        let inner = apply(&self.inner, change.clone())?;
         for touch in &inspected.touches {
             if let Touch::Text { name } = touch
                 && read::text_chars(&inner, name) > limits::TEXT_CHARS_MAX
@@ -159,10 +178,11 @@ impl Document {
             }
         }
         self.inner = inner;
+        self.counted(raw.actor, raw.seq);
         Ok(Admission::Applied(inspected))
     }
 
-    fn check_order(&self, change: &Change) -> Result<(), Refusal> {
+    fn check_order(&self, change: &Change, actor: ActorId) -> Result<(), Refusal> {
         if change.deps().is_empty() {
             return Err(refuse(RefusalCode::WrittenOnce, "a document has one first change"));
         }
@@ -180,9 +200,7 @@ impl Document {
                 "its operation numbers do not follow those of its dependencies",
             ));
         }
-        let actor =
-            actor_of(change.actor_id()).ok_or_else(|| refuse(RefusalCode::Malformed, "an actor has 16 bytes"))?;
-        let last = last_seq(&self.inner, &actor);
+        let last = self.seq_of(actor);
         if change.seq() <= last {
             return Err(refuse(
                 RefusalCode::Fork,

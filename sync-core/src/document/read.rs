@@ -99,6 +99,18 @@ pub(super) fn meta(doc: &Automerge) -> Result<Meta, DocumentError> {
     })
 }
 
+/// The last number of each actor: heads do not say it, so all changes are gone through once.
+pub(super) fn seqs(doc: &Automerge) -> BTreeMap<ActorId, u64> {
+    let mut seqs: BTreeMap<ActorId, u64> = BTreeMap::new();
+    for change in doc.get_changes_meta(&[]) {
+        if let Some(actor) = actor_of(&change.actor) {
+            let last = seqs.entry(actor).or_default();
+            *last = change.seq.max(*last);
+        }
+    }
+    seqs
+}
+
 fn text_object(doc: &Automerge, name: &str) -> Option<automerge::ObjId> {
     let found = match name.split_once('.') {
         None => child(doc, &ROOT, name)?,
@@ -136,8 +148,7 @@ fn written(change: &automerge::ExpandedChange) -> String {
 impl Document {
     /// What a change writes, for a person to read where its document is not at hand; `None` if it cannot be read.
     pub fn written(bytes: &[u8]) -> Option<String> {
-        let (_, expanded) = super::firewall::decode(bytes).ok()?;
-        Some(written(&expanded))
+        Some(written(Self::decode(bytes).ok()?.expanded()))
     }
 
     pub(super) fn text_object(&self, name: &str) -> Option<automerge::ObjId> {

@@ -4,7 +4,7 @@
 use automerge::transaction::{CommitOptions, Transactable, Transaction};
 use automerge::{Automerge, ObjType, ROOT, ReadDoc, ScalarValue, TextEncoding};
 
-use super::{Document, Meta, RawChange, child, grammar, raw, read, root_child};
+use super::{Document, Meta, RawChange, child, grammar, raw, root_child};
 use crate::case::Attachment;
 use crate::error::{DocumentError, EditError};
 use crate::event::Event;
@@ -69,8 +69,7 @@ impl Document {
         change.as_ref().map_or(Ok(()), travels)?;
         let change = change.as_ref().and_then(raw);
         let change = change.ok_or_else(|| DocumentError::Engine("the first change is missing".into()))?;
-        let meta = read::meta(&inner)?;
-        Ok((Self { inner, meta }, change))
+        Ok((Self::of(inner)?, change))
     }
 
     /// Makes one edit under this actor. Gives the change it made, or `None` if it changed nothing. `at_ms` is the author's wall
@@ -99,7 +98,11 @@ impl Document {
         let (hash, _) = tx.commit_with(options);
         let change = hash.and_then(|h| self.inner.get_change_by_hash(&h));
         change.as_ref().map_or(Ok(()), travels)?;
-        Ok((result, change.as_ref().and_then(raw)))
+        let change = change.as_ref().and_then(raw);
+        if let Some(change) = &change {
+            self.counted(change.actor, change.seq);
+        }
+        Ok((result, change))
     }
 }
 

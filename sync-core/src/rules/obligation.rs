@@ -171,22 +171,21 @@ fn acted(rule: &Rule, case: &CaseState, trigger: EventId) -> Option<EventId> {
     case.timeline.iter().find(follows).map(|e| e.id)
 }
 
-/// When the scheduler must next look at a case: the earliest due time of what is neither met nor acted upon. Independent of the
-/// present, so that it can stand in a table.
-pub fn next_action_ms(case: &CaseState, rules: &RuleSet, calendar: &Calendar) -> Option<i64> {
-    let open = obligations(case, rules, calendar, i64::MIN).into_iter().filter(|o| o.outcome == Outcome::Pending);
-    open.map(|o| o.due_ms).min()
+/// When the scheduler must next look at a case: the earliest due time of what is neither met nor acted upon. `all` are the
+/// obligations of the case as of the beginning of time, so that the answer is independent of the present and can stand in a table.
+pub fn next_action_ms(all: &[Obligation]) -> Option<i64> {
+    all.iter().filter(|o| o.outcome == Outcome::Pending).map(|o| o.due_ms).min()
 }
 
 /// When the next thing in a case is or was due, ms UTC: what lists show and sort by. What is overdue stays due until it has happened,
-/// also after the rules have acted on it. Independent of the present.
-pub fn due_ms(case: &CaseState, rules: &RuleSet, calendar: &Calendar) -> Option<i64> {
-    let waits = |o: &Obligation| match o.outcome {
+/// also after the rules have acted on it. Independent of the present, as [`next_action_ms`] is.
+pub fn due_ms(case: &CaseState, all: &[Obligation]) -> Option<i64> {
+    let waits = |o: &&Obligation| match o.outcome {
         Outcome::Pending | Outcome::Overdue => true,
         Outcome::Acted(_) => o.fulfilled_by.is_none() && case.status.is_open() && o.due_ms > o.started_ms,
         Outcome::Met(_) | Outcome::MetLate(_) => false,
     };
-    obligations(case, rules, calendar, i64::MIN).into_iter().filter(waits).map(|o| o.due_ms).min()
+    all.iter().filter(waits).map(|o| o.due_ms).min()
 }
 
 /// What the server writes when an obligation is overdue: the kind and body of an event.

@@ -1,7 +1,7 @@
 //! The list projection: what lists and search show, without loading a document.
 
 use rusqlite::types::Value;
-use rusqlite::{Connection, Transaction, params_from_iter};
+use rusqlite::{Connection, OptionalExtension, Transaction, params_from_iter};
 use serde::{Deserialize, Serialize};
 
 use super::StoreError;
@@ -10,7 +10,7 @@ use crate::calendar::Calendar;
 use crate::document::Document;
 use crate::fold::{fold_case, fold_patrol};
 use crate::ids::DocumentId;
-use crate::rules::{RuleSet, due_ms};
+use crate::rules::{RuleSet, due_ms, obligations};
 use crate::search;
 use crate::shape::DocumentKind;
 
@@ -107,7 +107,7 @@ pub fn row_of(document: &Document) -> ListRow {
             row.status = state.status.as_str().to_owned();
             row.level = Some(state.level.as_str().to_owned());
             row.category = state.text("category").map(str::to_owned);
-            row.due_ms = due_ms(&state, RuleSet::shipped(), Calendar::shipped());
+            row.due_ms = due_ms(&state, &obligations(&state, RuleSet::shipped(), Calendar::shipped(), i64::MIN));
             row.conflicts = count(state.conflicts.len());
             row.passages = count(state.passages.len());
             row.needs_review = state.needs_review();
@@ -147,15 +147,14 @@ pub fn row_of(document: &Document) -> ListRow {
 
 const COLUMNS: &str = "document, kind, community, title, status, level, category, grid, building, created_ms, changed_ms, due_ms, \
                        conflicts, passages, needs_review";
+const PLACES: &str = "?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15";
 
-/// Writes a row.
+/// Writes a row. What is searched is touched only where it has changed: putting a text into the index, and taking the old one out
+/// without a trace, is most of the cost.
 pub fn put(tx: &Transaction<'_>, row: &ListRow) -> Result<(), StoreError> {
-    tx.prepare_cached("DELETE FROM list WHERE document = ?1")?.execute([row.document.to_string()])?;
-    tx.prepare_cached(&format!(
-        "INSERT INTO list ({COLUMNS}, text) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)"
-    ))?
-    .execute(rusqlite::params![
-        row.document.to_string(),
+    let id = row.document.to_string();
+    let values = rusqlite::params![
+        id,
         row.kind.as_str(),
         row.community,
         row.title,
@@ -171,7 +170,23 @@ pub fn put(tx: &Transaction<'_>, row: &ListRow) -> Result<(), StoreError> {
         row.passages,
         row.needs_review,
         row.text,
-    ])?;
+    ];
+    let known: Option<bool> = tx
+        .prepare_cached("SELECT text = ?2 FROM list WHERE document = ?1")?
+        .query_row((&id, &row.text), |r| r.get(0))
+        .optional()?;
+    let (columns, places) = (COLUMNS, PLACES);
+    match known {
+        None => {
+            tx.prepare_cached(&format!("INSERT INTO list ({columns}, text) VALUES ({places}, ?16)"))?.execute(values)?
+        }
+        Some(true) => tx
+            .prepare_cached(&format!("UPDATE list SET ({columns}) = ({places}) WHERE document = ?1 AND text = ?16"))?
+            .execute(values)?,
+        Some(false) => tx
+            .prepare_cached(&format!("UPDATE list SET ({columns}, text) = ({places}, ?16) WHERE document = ?1"))?
+            .execute(values)?,
+    };
     Ok(())
 }
 

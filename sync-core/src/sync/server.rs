@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sha2::{Digest, Sha256};
 
-use super::wire::{BundleChange, BundleEntry, PushOutcome, PushResult};
+use super::wire::{Bundle, BundleChange, BundleEntry, PushOutcome, PushResult};
 use crate::authority::{Place, Subject};
-use crate::document::{Admission, ChangeHash, Document, Inspected, RawChange, Touch, Trust};
+use crate::document::{Admission, ChangeHash, Decoded, Document, Inspected, RawChange, Touch, Trust};
 use crate::error::{DocumentError, EditError, Refusal, RefusalCode};
 use crate::ids::{ActorId, AreaCode, EventId, UserId};
 use crate::shape::DocumentKind;
@@ -64,19 +64,43 @@ pub struct Verdict {
     pub results: Vec<PushResult>,
 }
 
+/// A bundle whose changes were read one by one: the costly part of judging it that needs no database.
+pub struct Opened {
+    /// The bundle.
+    pub bundle: Bundle,
+    decoded: Vec<Vec<Reading>>,
+}
+
+/// A change as it was read, or why it cannot be.
+pub type Reading = Result<Decoded, Refusal>;
+
+impl From<Bundle> for Opened {
+    fn from(bundle: Bundle) -> Self {
+        let read = |e: &BundleEntry| e.changes.iter().map(|c| Document::decode(&c.bytes)).collect();
+        Self { decoded: bundle.entries.iter().map(read).collect(), bundle }
+    }
+}
+
+impl Opened {
+    /// Its entries with their changes as they were read.
+    pub fn entries(&self) -> impl Iterator<Item = (&BundleEntry, &[Reading])> {
+        self.bundle.entries.iter().zip(self.decoded.iter().map(Vec::as_slice))
+    }
+}
+
 /// Judges one entry of a verified bundle. `document` is what the server holds, `None` if it has never heard of it; it is changed
 /// by what is accepted.
-pub fn judge(document: &mut Option<Document>, entry: &BundleEntry, bench: &Bench<'_>) -> Verdict {
+pub fn judge(document: &mut Option<Document>, entry: &BundleEntry, readings: &[Reading], bench: &Bench<'_>) -> Verdict {
     let mut verdict = Verdict::default();
     let mut refused: BTreeSet<ChangeHash> = BTreeSet::new();
-    for change in &entry.changes {
-        let hash = Document::peek(&change.bytes).map_or_else(|_| digest(&change.bytes), |(raw, _)| raw.hash);
+    for (change, reading) in entry.changes.iter().zip(readings) {
+        let hash = reading.as_ref().map_or_else(|_| digest(&change.bytes), |read| read.raw.hash);
         let outcome = match bench.quarantined.get(&hash) {
             Some((code, detail)) => {
                 refused.insert(hash);
                 PushOutcome::Quarantined(*code, detail.clone())
             }
-            None => one(document, entry, change, bench, &refused, &mut verdict),
+            None => one(document, entry, change, reading, bench, &refused, &mut verdict),
         };
         if let PushOutcome::Quarantined(code, detail) | PushOutcome::Unreadable(code, detail) = &outcome
             && refused.insert(hash)
@@ -101,14 +125,16 @@ fn one(
     document: &mut Option<Document>,
     entry: &BundleEntry,
     change: &BundleChange,
+    reading: &Reading,
     bench: &Bench<'_>,
     refused: &BTreeSet<ChangeHash>,
     verdict: &mut Verdict,
 ) -> PushOutcome {
-    let (raw, deps) = match Document::peek(&change.bytes) {
+    let read = match reading {
         Ok(read) => read,
-        Err(e) => return PushOutcome::Unreadable(e.code, e.detail),
+        Err(e) => return PushOutcome::Unreadable(e.code, e.detail.clone()),
     };
+    let (raw, deps) = (&read.raw, &read.deps);
     let quarantine = |r: Refusal| PushOutcome::Quarantined(r.code, r.detail);
     if let Some(dep) = deps.iter().find(|d| refused.contains(d) || bench.quarantined.contains_key(d)) {
         return quarantine(Refusal::new(
@@ -124,7 +150,7 @@ fn one(
     if !missing.is_empty() {
         return PushOutcome::Need(missing);
     }
-    match admit(document, entry, change, &raw, bench) {
+    match admit(document, entry, change, read, bench) {
         Ok(None) => PushOutcome::Duplicate,
         Ok(Some(accepted)) => {
             verdict.accepted.push(accepted);
@@ -138,10 +164,10 @@ fn admit(
     document: &mut Option<Document>,
     entry: &BundleEntry,
     change: &BundleChange,
-    raw: &RawChange,
+    read: &Decoded,
     bench: &Bench<'_>,
 ) -> Result<Option<Accepted>, Refusal> {
-    if !bench.actors.contains(&raw.actor) {
+    if !bench.actors.contains(&read.raw.actor) {
         return Err(Refusal::new(RefusalCode::ForeignActor, "its actor belongs to another device or person"));
     }
     let witness = Witness::judge(&change.at, bench.tokens, bench.now_ms);
@@ -159,13 +185,13 @@ fn admit(
             same_document(document, entry)?;
             let gate =
                 |before: &Document, inspected: &Inspected| allowed(&subject, &Place::of(before), &inspected.touches);
-            match document.admit(&change.bytes, Trust::Stranger, gate)? {
+            match document.admit_decoded(read, Trust::Stranger, gate)? {
                 Admission::Applied(inspected) => inspected,
                 Admission::Duplicate(_) => return Ok(None),
             }
         }
         None => {
-            let (founded, inspected) = Document::found(&change.bytes, Trust::Stranger)?;
+            let (founded, inspected) = Document::found_decoded(read, Trust::Stranger)?;
             same_document(&founded, entry)?;
             allowed(&subject, &Place::of(&founded), &inspected.touches)?;
             *document = Some(founded);

@@ -110,7 +110,9 @@ pub(crate) fn cpu_ms(id: u32) -> f64 {
 pub(crate) fn cpu_ms_of(name: &str) -> f64 {
     let ids = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     let ids = ids.filter_map(|e| e.file_name().to_str()?.parse::<u32>().ok());
-    ids.filter(|id| std::fs::read_to_string(format!("/proc/{id}/comm")).is_ok_and(|c| c.trim() == name)).map(cpu_ms).sum()
+    ids.filter(|id| std::fs::read_to_string(format!("/proc/{id}/comm")).is_ok_and(|c| c.trim() == name))
+        .map(cpu_ms)
+        .sum()
 }
 
 /// The most memory that a process ever held, MB.

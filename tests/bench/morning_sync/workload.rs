@@ -11,7 +11,8 @@ use sync_core::shape::DocumentKind;
 use tests::phones::{event, set, write};
 
 /// Communities of the street (the seed's six), among which the grids are dealt out.
-pub(super) const COMMUNITIES: [&str; 6] = ["GM-GUANGMING", "GM-BIYAN", "GM-BAIHUA", "GM-DONGZHOU", "GM-CUIHU", "GM-JINGKOU"];
+pub(super) const COMMUNITIES: [&str; 6] =
+    ["GM-GUANGMING", "GM-BIYAN", "GM-BAIHUA", "GM-DONGZHOU", "GM-CUIHU", "GM-JINGKOU"];
 
 const MATTERS: [(&str, &str, &str); 6] = [
     ("0701", "欠薪", "被拖欠工资"),
@@ -129,7 +130,10 @@ pub(super) fn further(n: usize, step: usize) -> Vec<Edit> {
     let standing = if step == 0 {
         event(EventKind::MediationSession, json!({"summary": *pick(&CLAIMS, n / 5)}))
     } else {
-        event(EventKind::OralAgreement, json!({"terms": "双方核对账目后分两期付清", "amount": 60_000 + n * 13_700 % 9_000_000}))
+        event(
+            EventKind::OralAgreement,
+            json!({"terms": "双方核对账目后分两期付清", "amount": 60_000 + n * 13_700 % 9_000_000}),
+        )
     };
     vec![standing, event(EventKind::Note, json!({"text": *pick(&STEPS, n / 3 + step)}))]
 }

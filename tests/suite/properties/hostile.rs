@@ -186,7 +186,7 @@ fn ask_everything(state: &CaseState, now_ms: i64) {
     for due in obligations(state, rules, calendar, now_ms) {
         action(&due, state, rules);
     }
-    next_action_ms(state, rules, calendar);
+    next_action_ms(&obligations(state, rules, calendar, i64::MIN));
     for spec in VOCABULARY {
         would_stand(state, spec.kind);
         let _ = allowed_now(state, spec.kind, &state.timeline.first().map(|e| e.body.clone()).unwrap_or_default());
@@ -275,7 +275,7 @@ proptest! {
         let (before, first, change) = honest();
         let trust = if trusted { Trust::Server } else { Trust::Stranger };
         let bytes = mutate(if founding { &first } else { &change }, &cuts, repaired);
-        let _ = Document::peek(&bytes);
+        let _ = Document::decode(&bytes);
         if let Ok((document, _)) = Document::found(&bytes, trust) {
             ask_everything(&fold_case(&document), 0);
         }

@@ -137,7 +137,7 @@ impl Hall {
         let mut entry = entry.clone();
         let mut results = Vec::new();
         entry.changes.retain(|change| {
-            let hash = Document::peek(&change.bytes).unwrap().0.hash;
+            let hash = Document::decode(&change.bytes).unwrap().raw.hash;
             let readable = !self.unreadable.contains(&hash);
             if !readable {
                 use sha2::{Digest, Sha256};
@@ -148,9 +148,11 @@ impl Hall {
             readable
         });
         let grants = vec![grant()];
+        let readings: Vec<_> = entry.changes.iter().map(|c| Document::decode(&c.bytes)).collect();
         let verdict = judge(
             &mut held,
             &entry,
+            &readings,
             &Bench {
                 subject: &Subject { user, grants },
                 actors,

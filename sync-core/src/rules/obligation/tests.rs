@@ -115,7 +115,7 @@ fn a_case_nobody_receives_is_pending_and_then_overdue() {
     let case = case(vec![desk(EventKind::Reported, at(9, 0))]);
     assert_eq!(outcome(&case, "accept.community", at(11, 0) - 1), Outcome::Pending);
     assert_eq!(outcome(&case, "accept.community", at(11, 0)), Outcome::Overdue);
-    assert_eq!(next_action_ms(&case, RuleSet::shipped(), Calendar::shipped()), Some(at(11, 0)));
+    assert_eq!(next_action_ms(&obligations(&case, RuleSet::shipped(), Calendar::shipped(), i64::MIN)), Some(at(11, 0)));
 }
 
 #[test]
@@ -126,7 +126,7 @@ fn what_was_raised_is_not_raised_again_even_when_it_was_withdrawn() {
     assert_eq!(outcome(&raised, "accept.community", at(12, 0)), Outcome::Acted(nth(2)));
     raised.timeline[1].withdrawn = Some(Withdrawal { by: nth(9), automatic: true });
     assert_eq!(outcome(&raised, "accept.community", at(12, 0)), Outcome::Acted(nth(2)));
-    assert_eq!(next_action_ms(&raised, RuleSet::shipped(), Calendar::shipped()), None);
+    assert_eq!(next_action_ms(&obligations(&raised, RuleSet::shipped(), Calendar::shipped(), i64::MIN)), None);
 }
 
 #[test]
