@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use actix_web::web;
 use sync_core::calendar::Calendar;
-use sync_core::ids::JournalId;
+use sync_core::ids::{Entropy, JournalId};
 use sync_core::rules::RuleSet;
 use sync_core::time::Clock;
 use tokio::sync::Semaphore;
@@ -37,7 +37,7 @@ pub struct App {
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// The randomness.
-    pub entropy: SystemEntropy,
+    pub entropy: Arc<dyn Entropy>,
     /// The rules and the calendar.
     pub law: Law,
     /// The identity of the journal.
@@ -79,6 +79,16 @@ impl App {
     /// Opens the database and takes up its journal. SQLite belongs to this process and is migrated; PostgreSQL may serve others
     /// that still run an older version, so that it is migrated only when asked.
     pub fn open(config: Config, clock: Arc<dyn Clock>, migrate: bool) -> Result<Self, AppError> {
+        Self::open_with(config, clock, Arc::new(SystemEntropy), migrate)
+    }
+
+    /// As [`App::open`], with randomness of the caller's own.
+    pub fn open_with(
+        config: Config,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+        migrate: bool,
+    ) -> Result<Self, AppError> {
         let db = Database::open(&config.database)?;
         if migrate || !db.is_postgres() {
             for name in db.migrate()? {
@@ -87,7 +97,6 @@ impl App {
         } else if !db.ready()? {
             return Err(AppError::NotMigrated);
         }
-        let entropy = SystemEntropy;
         let journal = db.transaction(|conn| {
             // Made here once and for all: a key made later, in a transaction that is rolled back, would sign what nobody can verify.
             for purpose in [Purpose::Access, Purpose::Time, Purpose::Relay] {

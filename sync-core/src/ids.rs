@@ -211,6 +211,12 @@ pub trait Entropy: Send + Sync {
     }
 }
 
+impl<T: Entropy + ?Sized> Entropy for std::sync::Arc<T> {
+    fn fill(&self, buffer: &mut [u8]) {
+        (**self).fill(buffer);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -74,29 +74,32 @@ pub async fn sync(
         _ => Problem::invalid("sync_malformed", "the body broke off"),
     })?;
     let shared = app.clone();
-    let response = web::block(move || {
-        let request: SyncRequest = wire::decode(&body)?;
-        request.check()?;
-        if request.device != device {
-            return Err(Problem::forbidden("the request names another device than the session").field("d"));
-        }
-        let opened: Vec<Result<Opened, Refusal>> =
-            request.bundles.iter().map(|b| bundle::read(b).map(Opened::from)).collect();
-        // What is carried for others is settled by itself, parcel by parcel: none of it can hold up the carrier.
-        let parcels = request.relay.as_ref().map(|r| r.parcels.as_slice()).unwrap_or_default();
-        let relayed = relay::take_all(&shared, parcels, &format!("device {device}"))?;
-        // With nothing to write no community is locked; what the phone told of itself is committed along with what it sent.
-        let heard = |conn: &mut AnyConnection| -> Result<SyncResponse, Problem> {
-            let answer = answer(&shared, conn, &principal, device, &request, &opened, relayed.clone())?;
-            devices::seen(conn, device, &request.health, shared.now_ms())?;
-            Ok(answer)
-        };
-        let answer = if opened.is_empty() { heard(&mut *shared.db.get()?)? } else { shared.db.transaction(heard)? };
-        count(&shared, &answer.results);
-        Ok(wire::encode(&answer)?)
-    });
+    let response = web::block(move || exchange(&shared, &principal, device, &body));
     let bytes = response.await.map_err(|e| Problem::internal(&e))??;
     Ok(HttpResponse::Ok().content_type(MEDIA_TYPE).body(bytes))
+}
+
+/// What the endpoint does below HTTP: the bytes of a request in, those of the answer out. What the answer acknowledges is durable.
+pub fn exchange(app: &App, principal: &Principal, device: DeviceId, body: &[u8]) -> Result<Vec<u8>, Problem> {
+    let request: SyncRequest = wire::decode(body)?;
+    request.check()?;
+    if request.device != device {
+        return Err(Problem::forbidden("the request names another device than the session").field("d"));
+    }
+    let opened: Vec<Result<Opened, Refusal>> =
+        request.bundles.iter().map(|b| bundle::read(b).map(Opened::from)).collect();
+    // What is carried for others is settled by itself, parcel by parcel: none of it can hold up the carrier.
+    let parcels = request.relay.as_ref().map(|r| r.parcels.as_slice()).unwrap_or_default();
+    let relayed = relay::take_all(app, parcels, &format!("device {device}"))?;
+    // With nothing to write no community is locked; what the phone told of itself is committed along with what it sent.
+    let heard = |conn: &mut AnyConnection| -> Result<SyncResponse, Problem> {
+        let answer = answer(app, conn, principal, device, &request, &opened, relayed.clone())?;
+        devices::seen(conn, device, &request.health, app.now_ms())?;
+        Ok(answer)
+    };
+    let answer = if opened.is_empty() { heard(&mut *app.db.get()?)? } else { app.db.transaction(heard)? };
+    count(app, &answer.results);
+    Ok(wire::encode(&answer)?)
 }
 
 fn count(app: &App, results: &[PushResult]) {
