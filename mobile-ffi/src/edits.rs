@@ -1,5 +1,6 @@
 //! What a person can do to a record, as the host says it. The border to [`sync_core::edit`]; whether it is allowed is decided there.
 
+use sync_core::attachments::Location;
 use sync_core::edit::{Draft, Edit};
 use sync_core::event::EventKind;
 use sync_core::ids::AreaCode;
@@ -100,6 +101,30 @@ pub struct AttachmentInput {
     /// When it was taken.
     #[uniffi(default = None)]
     pub taken_ms: Option<i64>,
+    /// Where it was taken.
+    #[uniffi(default = None)]
+    pub location: Option<LocationView>,
+}
+
+/// Where something was, in degrees times a million.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, uniffi::Record)]
+pub struct LocationView {
+    /// North of the equator.
+    pub latitude: i64,
+    /// East of Greenwich.
+    pub longitude: i64,
+}
+
+impl LocationView {
+    fn into_core(self) -> Location {
+        Location { latitude: self.latitude, longitude: self.longitude }
+    }
+}
+
+impl From<Location> for LocationView {
+    fn from(l: Location) -> Self {
+        Self { latitude: l.latitude, longitude: l.longitude }
+    }
 }
 
 /// A record to be created.
@@ -170,7 +195,9 @@ pub(crate) fn edits_in(edit: EditInput) -> Result<Vec<Edit>> {
         }
         EditInput::AddEvent { kind, body } => Edit::AddEvent { kind: kind_in(&kind)?, body: body_in(body) },
         EditInput::Attach { attachment: a } => {
-            Edit::Attach { hash: a.hash, name: a.name, media_type: a.media_type, bytes: a.bytes, taken_ms: a.taken_ms }
+            let location = a.location.map(LocationView::into_core);
+            let AttachmentInput { hash, name, media_type, bytes, taken_ms, .. } = a;
+            Edit::Attach { hash, name, media_type, bytes, taken_ms, location }
         }
         EditInput::ConfirmPassage { text: name, flag } => Edit::AddEvent {
             kind: EventKind::PassageConfirmed,

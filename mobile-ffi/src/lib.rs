@@ -23,7 +23,7 @@ mod view;
 pub use account::{IdentityView, RoleView};
 pub use cancel::CancelToken;
 pub use changes::{ChangeListener, ChangeView};
-pub use edits::{AttachmentInput, DraftInput, EditInput, EditedView};
+pub use edits::{AttachmentInput, DraftInput, EditInput, EditedView, LocationView};
 pub use error::{PhoneLibError, Result};
 pub use host::{HostClock, HostTime};
 pub use library::PhoneLibrary;

@@ -43,6 +43,8 @@ pub struct AttachmentView {
     pub bytes: u64,
     /// When it was taken, as its author says.
     pub taken_ms: Option<i64>,
+    /// Where it was taken, as its author says.
+    pub location: Option<crate::edits::LocationView>,
     /// Who attached it.
     pub by: String,
 }
@@ -107,6 +109,7 @@ fn attachments(attachments: &BTreeMap<String, Attachment>) -> Vec<AttachmentView
         media_type: a.media_type.clone(),
         bytes: a.bytes,
         taken_ms: a.taken_ms,
+        location: a.location.map(Into::into),
         by: a.by.to_string(),
     };
     attachments.iter().map(view).collect()

@@ -19,6 +19,7 @@ use crate::journal;
 use crate::live::Live;
 use crate::merge::Context;
 use crate::metrics::Metrics;
+use crate::objects::{Objects, ObjectsError};
 use crate::projection::Law;
 
 /// How long cached keys are trusted to be all: another process may have rotated them.
@@ -46,6 +47,8 @@ pub struct App {
     pub metrics: Metrics,
     /// Who listens to live streams.
     pub live: Arc<Live>,
+    /// The contents of attachments.
+    pub objects: Objects,
     /// Taken while a password is checked.
     pub password_checks: Semaphore,
     access_keys: KeyCache,
@@ -62,6 +65,9 @@ pub enum AppError {
     /// The schema is behind this program.
     #[error("the database has pending migrations; run `fengqiao migrate`, or start with --migrate")]
     NotMigrated,
+    /// The settings of the store of attachments are at fault.
+    #[error(transparent)]
+    Objects(#[from] ObjectsError),
     /// A rule or calendar file is at fault.
     #[error("`{file}`: {problem}")]
     Law {
@@ -107,6 +113,7 @@ impl App {
         Ok(Self {
             db,
             law: law(&config)?,
+            objects: Objects::open(&config)?,
             config,
             clock,
             entropy,

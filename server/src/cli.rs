@@ -2,6 +2,7 @@
 //! or a file are at fault, 1 anything else failed. Nothing secret is ever printed.
 
 mod accounts;
+mod attachments;
 mod operate;
 mod relay;
 
@@ -53,6 +54,9 @@ enum Command {
     /// Parcels that phones could not send themselves.
     #[command(subcommand)]
     Relay(relay::RelayCommand),
+    /// The contents of attachments.
+    #[command(subcommand)]
+    Attachments(attachments::AttachmentsCommand),
     /// Recompute every table from the journal.
     Rebuild {
         /// Only compare; end with 1 if a table differs.
@@ -140,6 +144,7 @@ fn run(cli: Cli, demo: Demo) -> Result<(), Failure> {
         Command::User(command) => accounts::user(config, command),
         Command::Keys(command) => operate::keys(config, &command),
         Command::Relay(command) => relay::relay(config, &command),
+        Command::Attachments(command) => attachments::attachments(config, &command),
         Command::Rebuild { check } => operate::rebuild(config, check),
         Command::Backup { file } => operate::backup(config, &file),
         Command::Restore { file } => operate::restore(config, &file),

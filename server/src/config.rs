@@ -40,6 +40,61 @@ pub struct Config {
     pub rules: Option<String>,
     /// Calendar files beside the shipped ones.
     pub calendars: Vec<String>,
+    /// Where the contents of attachments lie: a folder, or `s3://BUCKET/PREFIX`. Empty: a folder beside the SQLite file, or
+    /// `fengqiao-objects` in the working folder. Several processes need one that all of them see.
+    pub objects: String,
+    /// The address of an S3 service other than Amazon's.
+    pub objects_endpoint: String,
+    /// The region of the bucket.
+    pub objects_region: String,
+    /// The account at the S3 service. Empty: what the `AWS_` variables of the environment say.
+    pub objects_access_key: String,
+    /// Its secret; never shown.
+    pub objects_secret_key: Secret,
+    /// The largest attachment, bytes.
+    pub attachment_bytes_max: u64,
+    /// What all attachments of one document may hold, bytes.
+    pub attachment_document_bytes_max: u64,
+    /// What one person may upload within a day, bytes.
+    pub attachment_user_day_bytes_max: u64,
+    /// What all attachments may hold, bytes; 0: no limit.
+    pub attachment_total_bytes_max: u64,
+    /// How long an upload that does not go on is kept, hours.
+    pub attachment_upload_hours: i64,
+    /// How long a content stays that no document refers to, days.
+    pub attachment_grace_days: i64,
+    /// How often what is no longer needed is collected, minutes; 0: only by `fengqiao attachments gc`.
+    pub attachment_gc_minutes: u64,
+}
+
+/// A setting that is never shown: not by `config`, not in a log.
+#[derive(Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(String);
+
+impl Secret {
+    /// What it is.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&str> for Secret {
+    fn from(secret: &str) -> Self {
+        Self(secret.to_owned())
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if self.0.is_empty() { "none" } else { "***" })
+    }
+}
+
+impl Serialize for Secret {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_str(if self.0.is_empty() { "" } else { "***" })
+    }
 }
 
 impl Default for Config {
@@ -60,6 +115,18 @@ impl Default for Config {
             log_filter: "info".into(),
             rules: None,
             calendars: Vec::new(),
+            objects: String::new(),
+            objects_endpoint: String::new(),
+            objects_region: "us-east-1".into(),
+            objects_access_key: String::new(),
+            objects_secret_key: Secret::default(),
+            attachment_bytes_max: 20 << 20,
+            attachment_document_bytes_max: 400 << 20,
+            attachment_user_day_bytes_max: 2 << 30,
+            attachment_total_bytes_max: 0,
+            attachment_upload_hours: 72,
+            attachment_grace_days: 30,
+            attachment_gc_minutes: 60,
         }
     }
 }
@@ -140,6 +207,16 @@ mod tests {
         assert_eq!(mask("postgres://hall:secret@db/fengqiao"), "postgres://hall:***@db/fengqiao");
         assert_eq!(mask("postgres://db/f?user=a&password=secret&x=1"), "postgres://db/f?user=a&password=***&x=1");
         assert_eq!(mask("fengqiao.db"), "fengqiao.db");
+    }
+
+    #[test]
+    fn the_secret_of_the_object_store_is_never_shown() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("f.toml");
+        std::fs::write(&file, "objects = \"s3://hall/a\"\nobjects_secret_key = \"maple-bridge\"\n").unwrap();
+        let config = Config::load(Some(&file), &Flags::default()).unwrap();
+        assert_eq!(config.objects_secret_key.reveal(), "maple-bridge");
+        assert!(!config.shown().contains("maple-bridge") && !format!("{config:?}").contains("maple-bridge"));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The HTTP interface: thin rooms that read a request, call one function of the inside, and write an answer. No rule is decided here.
 
 pub mod areas;
+pub mod attachments;
 pub mod auth;
 pub mod cases;
 pub mod devices;
@@ -14,6 +15,7 @@ pub mod patrols;
 pub mod problem;
 pub mod relay;
 pub mod sync;
+pub mod uploads;
 pub mod users;
 
 use actix_web::body::BoxBody;
@@ -58,7 +60,9 @@ fn routes(config: &mut web::ServiceConfig) {
         .configure(relay::routes)
         .configure(cases::routes)
         .configure(patrols::routes)
-        .configure(halls::routes);
+        .configure(halls::routes)
+        .configure(uploads::routes)
+        .configure(attachments::routes);
     // What stands before `known` is open to everybody.
     config
         .configure(health::routes)

@@ -17,6 +17,7 @@ pub mod live;
 pub mod logging;
 pub mod merge;
 pub mod metrics;
+pub mod objects;
 pub mod projection;
 pub mod queries;
 pub mod rebuild;

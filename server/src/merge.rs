@@ -17,6 +17,7 @@ use crate::accounts::{devices::Device, users};
 use crate::db::tables::{actors, quarantine};
 use crate::db::{AnyConnection, DbError};
 use crate::journal::{self, Append};
+use crate::objects::refs;
 use crate::projection::{self, Arrival, Law};
 
 /// What a merge needs to know beside what is merged.
@@ -241,6 +242,7 @@ fn commit(
     let positions = journal::append(conn, &meta.community, meta.id, appends)?;
     let position = positions.last().copied().unwrap_or_default();
     journal::store(conn, document, position, is_known)?;
+    refs::note(conn, document)?;
     let first_ms = if is_known { first_arrival(conn, meta.id)? } else { None };
     let arrival = Arrival { first_ms: first_ms.unwrap_or(context.now_ms), last_ms: context.now_ms, position };
     projection::write(conn, &projection::compute(document, arrival, context.law)?, is_known)?;

@@ -6,9 +6,12 @@ use diesel::prelude::*;
 use sync_core::document::{Document, Trust};
 use sync_core::ids::DocumentId;
 
-use crate::db::tables::{cases, documents, journal as journal_table, notifications, obligations, patrols};
+use crate::db::tables::{
+    attachment_refs, cases, documents, journal as journal_table, notifications, obligations, patrols,
+};
 use crate::db::{AnyConnection, Database, DbError};
 use crate::journal;
+use crate::objects::refs;
 use crate::projection::{self, Arrival, CaseRow, Law, NotificationRow, ObligationRow, PatrolRow, Rows};
 
 /// What a rebuild found.
@@ -62,11 +65,16 @@ fn one(conn: &mut AnyConnection, id: &str, law: &Law, write: bool, report: &mut 
     report.documents += 1;
     if write {
         journal::store(conn, &document, last.position, true)?;
+        diesel::delete(attachment_refs::table.filter(attachment_refs::document.eq(id))).execute(conn)?;
+        refs::note(conn, &document)?;
         return projection::write(conn, &rows, true);
     }
     let cached = journal::load(conn, parsed)?.map(|d| d.heads());
     if cached != Some(document.heads()) {
         report.differing.push(format!("documents {id}"));
+    }
+    if refs::of_document(conn, parsed)? != document.attachments().into_keys().collect() {
+        report.differing.push(format!("attachments {id}"));
     }
     match live(conn, id, &rows)? {
         Some(standing) if standing == rows => {}
@@ -109,12 +117,14 @@ fn orphans(conn: &mut AnyConnection, known: &[String], write: bool, report: &mut
     let known: std::collections::BTreeSet<&String> = known.iter().collect();
     let mut all: Vec<String> = cases::table.select(cases::document).load(conn)?;
     all.extend(patrols::table.select(patrols::document).load::<String>(conn)?);
+    all.extend(attachment_refs::table.select(attachment_refs::document).distinct().load::<String>(conn)?);
     all.extend(documents::table.select(documents::id).load::<String>(conn)?);
     let lost: Vec<String> = all.into_iter().filter(|id| !known.contains(id)).collect();
     report.orphans = lost.len();
     if write {
         diesel::delete(cases::table.filter(cases::document.eq_any(&lost))).execute(conn)?;
         diesel::delete(patrols::table.filter(patrols::document.eq_any(&lost))).execute(conn)?;
+        diesel::delete(attachment_refs::table.filter(attachment_refs::document.eq_any(&lost))).execute(conn)?;
         diesel::delete(documents::table.filter(documents::id.eq_any(&lost))).execute(conn)?;
         diesel::delete(obligations::table.filter(obligations::document.eq_any(&lost))).execute(conn)?;
         diesel::delete(notifications::table.filter(notifications::document.eq_any(&lost))).execute(conn)?;

@@ -11,6 +11,7 @@ use tokio::sync::{oneshot, watch};
 
 use crate::app::{App, AppError};
 use crate::config::Config;
+use crate::objects::gc;
 use crate::{escalation, http, live};
 
 /// Why a server does not run.
@@ -142,9 +143,11 @@ async fn work(
         .run();
     let handle = server.handle();
     let (halt, halted) = watch::channel(false);
+    let collecting = halted.clone();
     let every = Duration::from_millis(app.config.scheduler_interval_ms.max(1));
     let scheduler = actix_web::rt::spawn(escalation::schedule(Arc::clone(&app), every, halted.clone()));
     let streams = actix_web::rt::spawn(live::run(Arc::clone(&app), halted));
+    let collector = actix_web::rt::spawn(gc::schedule(Arc::clone(&app), collecting));
     let serving = actix_web::rt::spawn(server);
     let _ = ready.send(());
     // Either word means the same: whoever held the other end wants it to stop.
@@ -154,5 +157,6 @@ async fn work(
     let _ = streams.await;
     handle.stop(true).await;
     let _ = scheduler.await;
+    let _ = collector.await;
     serving.await.map_err(std::io::Error::other)?
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::attachments::Location;
 use crate::authority::{Place, Subject};
 use crate::case::Attachment;
 use crate::document::{Document, Meta, RawChange, Touch, Writer};
@@ -80,6 +81,9 @@ pub enum Edit {
         /// When it was taken, ms UTC.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         taken_ms: Option<i64>,
+        /// Where it was taken, as the camera said.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        location: Option<Location>,
     },
 }
 
@@ -231,7 +235,7 @@ fn step(
             frontier.push(id);
             Ok(Some(id.to_string()))
         }
-        Edit::Attach { hash, name, media_type, bytes, taken_ms } => {
+        Edit::Attach { hash, name, media_type, bytes, taken_ms, location } => {
             let by = user_of(pen);
             check(pen, place, &Touch::Attachment { hash: hash.clone(), by: Some(by) }, "attach")?;
             if let Some(field) = [("name", name), ("media_type", media_type)].iter().find(|(_, v)| !is_storable(v)) {
@@ -241,11 +245,19 @@ fn step(
                     remedy: "leave it out".to_owned(),
                 });
             }
+            if location.is_some_and(|l| !l.exists()) {
+                return Err(EditError::InvalidValue {
+                    field: "location".to_owned(),
+                    problem: "there is no such place on earth".to_owned(),
+                    remedy: "degrees times a million as whole numbers, or leave it out".to_owned(),
+                });
+            }
             let entry = Attachment {
                 name: name.clone(),
                 media_type: media_type.clone(),
                 bytes: *bytes,
                 taken_ms: *taken_ms,
+                location: *location,
                 by,
                 other: BTreeMap::new(),
             };

@@ -4,6 +4,7 @@
 //! The same code runs on the phone and on the server. Nothing in this crate speaks HTTP, starts a thread, reads a clock or draws
 //! a random number: time, randomness and bytes come in as arguments.
 
+pub mod attachments;
 pub mod authority;
 pub mod calendar;
 pub mod case;

@@ -3,7 +3,9 @@
 
 pub mod database;
 pub mod phones;
+pub mod photos;
 pub mod stream;
+pub mod tus;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -39,16 +41,26 @@ pub struct World {
     pub clock: Arc<DemoClock>,
     /// The database.
     pub database: TestDatabase,
+    /// What is set otherwise than by default from the next start.
+    pub settings: Config,
     server: Option<RunningServer>,
 }
 
 impl World {
     /// Starts one.
     pub fn new() -> Self {
+        Self::with(Config::default())
+    }
+
+    /// Starts one with settings of its own; where it listens, what it stores in and the scheduler are the test's.
+    pub fn with(settings: Config) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let clock = Arc::new(DemoClock::starting_at(beijing_ms(2019, 5, 17, 9, 0)));
         let database = TestDatabase::new(dir.path());
-        let mut world = Self { dir, clock, database, server: None };
+        let objects = dir.path().join("objects").display().to_string();
+        let objects = if settings.objects.is_empty() { objects } else { settings.objects.clone() };
+        let settings = Config { objects, ..settings };
+        let mut world = Self { dir, clock, database, settings, server: None };
         world.start();
         world.import(schema::DEMO_IMPORT);
         world
@@ -67,7 +79,8 @@ impl World {
             // Tests run the scheduler themselves, so that they need not wait for it.
             scheduler_interval_ms: 3_600_000,
             shutdown_seconds: 1,
-            ..Config::default()
+            attachment_gc_minutes: 0,
+            ..self.settings.clone()
         };
         change(&mut config);
         let database = server::db::Database::open(&config.database).unwrap();

@@ -99,12 +99,13 @@ pub(super) fn rebuild(config: Config, check: bool) -> Result<(), Failure> {
 }
 
 pub(super) fn backup(config: Config, file: &Path) -> Result<(), Failure> {
+    let objects = crate::objects::Objects::open(&config)?.place();
     let db = Database::open(&config.database)?;
     if !db.ready()? {
         return Err(Failure::from("the database has pending migrations; run `fengqiao migrate`"));
     }
     let records = crate::backup::backup(&db, file)?;
-    say(&format!("{records} records in {}", file.display()))
+    say(&format!("{records} records in {}; copy the contents of attachments too: {objects}", file.display()))
 }
 
 pub(super) fn restore(config: Config, file: &Path) -> Result<(), Failure> {
@@ -118,6 +119,7 @@ pub(super) fn restore(config: Config, file: &Path) -> Result<(), Failure> {
         },
     )?;
     say(&format!(
-        "{records} records restored; the journal has a new identity, and phones will offer again what is missing"
+        "{records} records restored; the journal has a new identity, and phones will offer again what is missing. \
+         What the store of attachments still holds is found again by itself; `fengqiao attachments verify` tells what is missing"
     ))
 }

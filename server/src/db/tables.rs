@@ -177,4 +177,31 @@ diesel::table! {
         withdrawn_received_ms -> Nullable<BigInt>,
     }
 }
+diesel::table! {
+    objects (hash) {
+        hash -> Text,
+        object -> Text,
+        bytes -> BigInt,
+        media_type -> Text,
+        stored_ms -> BigInt,
+        candidate_ms -> Nullable<BigInt>,
+    }
+}
+diesel::table! { attachment_refs (document, hash) { document -> Text, hash -> Text, by_user -> Text, bytes -> BigInt, } }
+diesel::table! {
+    uploads (id) {
+        id -> Text,
+        hash -> Text,
+        document -> Text,
+        user_id -> Text,
+        device -> Nullable<Text>,
+        length -> BigInt,
+        received -> BigInt,
+        state -> Text,
+        created_ms -> BigInt,
+        expires_ms -> BigInt,
+    }
+}
+diesel::table! { upload_parts (upload, start_byte) { upload -> Text, start_byte -> BigInt, bytes -> BigInt, object -> Text, } }
+diesel::allow_tables_to_appear_in_same_query!(objects, attachment_refs);
 diesel::allow_tables_to_appear_in_same_query!(areas, assignments, users, devices, sessions);

@@ -5,7 +5,7 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
 use super::problem::Problem;
-use super::{areas, auth, cases, devices, events, halls, health, patrols, relay, sync, users};
+use super::{areas, attachments, auth, cases, devices, events, halls, health, patrols, relay, sync, uploads, users};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -21,6 +21,8 @@ use super::{areas, auth, cases, devices, events, halls, health, patrols, relay, 
         cases::list, cases::create, cases::file, cases::history, cases::edit,
         patrols::list, patrols::record, patrols::history,
         halls::queue, halls::notifications, halls::quarantine, halls::quarantined,
+        uploads::options, uploads::create, uploads::state, uploads::send, uploads::end,
+        attachments::download, attachments::thumbnail, attachments::missing,
         health::healthz, health::readyz, health::metrics,
     ),
     modifiers(&Bearer),

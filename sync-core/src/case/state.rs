@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::attachments::Location;
 use crate::conflict::Conflict;
 use crate::event::TimelineEntry;
 use crate::ids::{AreaCode, DocumentId, EventId, UserId};
@@ -113,6 +114,9 @@ pub struct Attachment {
     /// When it was taken, ms UTC, as its author says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub taken_ms: Option<i64>,
+    /// Where it was taken, as its author says. The file itself tells it no more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub location: Option<Location>,
     /// Who attached it.
     pub by: UserId,
     /// What a later version added.

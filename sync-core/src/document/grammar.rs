@@ -356,8 +356,7 @@ impl Walk<'_> {
     }
 
     fn attachment(&mut self, key: &str, value: &ScalarValue, op: &legacy::Op) -> Result<(), Refusal> {
-        let hash = key.len() == 64 && key.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-        if !hash {
+        if !crate::attachments::is_content_hash(key) {
             return Err(refuse(
                 RefusalCode::InvalidValue,
                 "an attachment is named by the 64 hexadecimal digits of its SHA-256",
@@ -375,6 +374,9 @@ impl Walk<'_> {
         })?;
         if let ScalarValue::Str(text) = value {
             self.storable(text)?;
+        }
+        if entry.location.is_some_and(|l| !l.exists()) {
+            return Err(refuse(RefusalCode::InvalidValue, "an attachment lies at a place that is not on earth"));
         }
         self.touches.push(Touch::Attachment { hash: key.to_owned(), by: Some(entry.by) });
         Ok(())

@@ -290,8 +290,7 @@ impl<'a> Writer<'a> {
 
     /// Enters an attachment by the hash of its content.
     pub fn attach(&mut self, hash: &str, attachment: &Attachment) -> Result<(), EditError> {
-        let hex = hash.len() == 64 && hash.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-        if !hex {
+        if !crate::attachments::is_content_hash(hash) {
             return Err(EditError::InvalidValue {
                 field: "hash".to_owned(),
                 problem: "not a SHA-256".to_owned(),

@@ -1,0 +1,4 @@
+DROP TABLE upload_parts;
+DROP TABLE uploads;
+DROP TABLE attachment_refs;
+DROP TABLE objects;
