@@ -198,6 +198,9 @@ pub async fn find(app: &App, who: &Uploader, id: &str) -> Result<Upload, UploadE
 }
 
 async fn own(app: &App, who: &Uploader, id: &str) -> Result<Upload, UploadError> {
+    if Uuid::try_parse(id).is_err() {
+        return Err(UploadError::NotFound);
+    }
     let (asker, id, now_ms) = (who.clone(), id.to_owned(), app.now_ms());
     transact(&app.db, move |conn| {
         let upload = rows::find(conn, &id)?.filter(|u| u.user_id == asker.user.to_string());
@@ -221,7 +224,7 @@ pub struct Receiver<'a> {
 }
 
 /// What is written to the store at once.
-const PART_BYTES: usize = 4 << 20;
+const PART_BYTES: usize = 1 << 20;
 
 /// Takes up an upload at an offset.
 pub async fn receive<'a>(app: &'a App, who: &Uploader, id: &str, offset: u64) -> Result<Receiver<'a>, UploadError> {
