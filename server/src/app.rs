@@ -17,6 +17,7 @@ use crate::db::{AnyConnection, Database, DbError};
 use crate::http::problem::Problem;
 use crate::journal;
 use crate::live::Live;
+use crate::masking::NumberKey;
 use crate::merge::Context;
 use crate::metrics::Metrics;
 use crate::objects::{Objects, ObjectsError};
@@ -103,17 +104,18 @@ impl App {
         } else if !db.ready()? {
             return Err(AppError::NotMigrated);
         }
-        let journal = db.transaction(|conn| {
+        let (journal, numbers) = db.transaction(|conn| {
             // Made here once and for all: a key made later, in a transaction that is rolled back, would sign what nobody can verify.
-            for purpose in [Purpose::Access, Purpose::Time, Purpose::Relay] {
+            for purpose in [Purpose::Access, Purpose::Time, Purpose::Relay, Purpose::Audit, Purpose::Numbers] {
                 Keys::load(conn, purpose, clock.now_ms(), &entropy)?;
             }
-            journal::identity(conn, clock.now_ms(), &entropy)
+            let numbers = NumberKey::load(conn, clock.now_ms(), &entropy)?;
+            Ok::<_, DbError>((journal::identity(conn, clock.now_ms(), &entropy)?, numbers))
         })?;
         Ok(Self {
             db,
-            law: law(&config)?,
             objects: Objects::open(&config)?,
+            law: Law { numbers: Some(numbers), ..law(&config)? },
             config,
             clock,
             entropy,

@@ -10,9 +10,10 @@ use diesel::prelude::*;
 use serde::{Deserialize, Serialize};
 use sync_core::ids::Entropy;
 
+use crate::audit::{Act, Origin};
 use crate::db::tables::{
-    actors, areas, assignments, communities, devices, journal as journal_table, quarantine, sessions, settings,
-    signing_keys, spent_tokens, users,
+    actors, areas, assignments, audit, audit_chain, communities, devices, erased_documents, erased_holders, erasures,
+    journal as journal_table, quarantine, sessions, settings, signing_keys, spent_tokens, users,
 };
 use crate::db::{AnyConnection, Database, DbError};
 use crate::projection::Law;
@@ -96,6 +97,14 @@ records! {
     Entry(journal_table) { community: String, position: i64, document: String, hash: Vec<u8>, actor: Vec<u8>, seq: i64,
         author: String, device: Option<String>, written_ms: i64, earliest_ms: i64, latest_ms: i64, basis: String, received_ms: i64,
         bytes: Vec<u8> }
+    Audit(audit) { id: String, seq: Option<i64>, at_ms: i64, actor: String, device: Option<String>, origin: String, action: String,
+        object: String, community: Option<String>, reason: String, detail: String, hash: Option<Vec<u8>> }
+    AuditEnd(audit_chain) { name: String, seq: i64, hash: Vec<u8> }
+    Erasure(erasures) { id: String, kind: String, document: String, part: String, community: String, reason: String,
+        asked_by: String, asked_ms: i64, decided_by: Option<String>, decided_ms: Option<i64>, state: String }
+    Erased(erased_documents) { document: String, kind: String, community: String, position: i64, erasure: String,
+        successor: Option<String>, erased_ms: i64 }
+    Holder(erased_holders) { document: String, device: String, told_ms: Option<i64>, confirmed_ms: Option<i64> }
 }
 
 struct Writer<W: Write> {
@@ -164,6 +173,11 @@ fn dump<W: Write>(conn: &mut AnyConnection, writer: &mut Writer<W>) -> Result<()
     table!(settings, Setting, settings::name);
     table!(actors, Actor, actors::actor);
     table!(quarantine, Quarantined, quarantine::id);
+    table!(audit, Audit, audit::id);
+    table!(audit_chain, AuditEnd, audit_chain::name);
+    table!(erasures, Erasure, erasures::id);
+    table!(erased_documents, Erased, erased_documents::document);
+    table!(erased_holders, Holder, (erased_holders::document, erased_holders::device));
     let codes: Vec<String> = communities::table.order(communities::code).select(communities::code).load(conn)?;
     for code in codes {
         let mut position = 0;
@@ -204,6 +218,9 @@ pub fn restore(db: &Database, law: &Law, path: &Path, now_ms: i64, entropy: &dyn
         // A server that was started once has made keys of its own.
         diesel::delete(signing_keys::table).execute(conn)?;
         diesel::delete(settings::table).execute(conn)?;
+        // The chain goes on where the backup ends; what the empty server wrote down before does not belong to it.
+        diesel::delete(audit::table).execute(conn)?;
+        diesel::delete(audit_chain::table).execute(conn)?;
         let mut count = 0;
         loop {
             match next(&mut reader)? {
@@ -214,6 +231,8 @@ pub fn restore(db: &Database, law: &Law, path: &Path, now_ms: i64, entropy: &dyn
             count += 1;
         }
         journal::renew(conn, now_ms, entropy)?;
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        Act::new(&Origin::operator(), "backup.restore", name).record(conn, now_ms, entropy)?;
         Ok(count)
     })?;
     rebuild::rebuild(db, law, true)?;

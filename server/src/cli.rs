@@ -3,6 +3,7 @@
 
 mod accounts;
 mod attachments;
+mod audit;
 mod operate;
 mod relay;
 
@@ -57,6 +58,9 @@ enum Command {
     /// The contents of attachments.
     #[command(subcommand)]
     Attachments(attachments::AttachmentsCommand),
+    /// The audit log.
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
     /// Recompute every table from the journal.
     Rebuild {
         /// Only compare; end with 1 if a table differs.
@@ -145,6 +149,7 @@ fn run(cli: Cli, demo: Demo) -> Result<(), Failure> {
         Command::Keys(command) => operate::keys(config, &command),
         Command::Relay(command) => relay::relay(config, &command),
         Command::Attachments(command) => attachments::attachments(config, &command),
+        Command::Audit(command) => audit::run(config, command),
         Command::Rebuild { check } => operate::rebuild(config, check),
         Command::Backup { file } => operate::backup(config, &file),
         Command::Restore { file } => operate::restore(config, &file),

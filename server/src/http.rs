@@ -2,6 +2,7 @@
 
 pub mod areas;
 pub mod attachments;
+pub mod audit;
 pub mod auth;
 pub mod cases;
 pub mod devices;
@@ -12,6 +13,7 @@ pub mod health;
 mod observe;
 pub mod openapi;
 pub mod patrols;
+pub mod persons;
 pub mod problem;
 pub mod relay;
 pub mod sync;
@@ -62,7 +64,9 @@ fn routes(config: &mut web::ServiceConfig) {
         .configure(patrols::routes)
         .configure(halls::routes)
         .configure(uploads::routes)
-        .configure(attachments::routes);
+        .configure(attachments::routes)
+        .configure(audit::routes)
+        .configure(persons::routes);
     // What stands before `known` is open to everybody.
     config
         .configure(health::routes)

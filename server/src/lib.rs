@@ -4,6 +4,7 @@
 pub mod accounts;
 pub mod app;
 pub mod areas;
+pub mod audit;
 pub mod backup;
 pub mod cli;
 pub mod clock;
@@ -15,6 +16,7 @@ pub mod http;
 pub mod journal;
 pub mod live;
 pub mod logging;
+pub mod masking;
 pub mod merge;
 pub mod metrics;
 pub mod objects;

@@ -17,6 +17,7 @@ use crate::accounts::{devices::Device, users};
 use crate::db::tables::{actors, quarantine};
 use crate::db::{AnyConnection, DbError};
 use crate::journal::{self, Append};
+use crate::masking::Sight;
 use crate::objects::refs;
 use crate::projection::{self, Arrival, Law};
 
@@ -312,7 +313,9 @@ fn put_aside(
     if there > 0 {
         return Ok(());
     }
+    // A list shows it: numbers and names by their ends.
     let preview = server::preview(entry.kind, &kept.bytes, document);
+    let preview: Vec<_> = preview.iter().map(|line| Sight::list().line(line)).collect();
     diesel::insert_into(quarantine::table)
         .values((
             quarantine::id.eq(DocumentId::from_parts(context.now_ms, context.entropy.ten()).to_string()),
@@ -323,7 +326,7 @@ fn put_aside(
             quarantine::author.eq(bundle.user.to_string()),
             quarantine::device.eq(bundle.device.to_string()),
             quarantine::code.eq(kept.refusal.code.as_str()),
-            quarantine::detail.eq(&kept.refusal.detail),
+            quarantine::detail.eq(Sight::list().text(&kept.refusal.detail)),
             quarantine::preview.eq(preview.join("\n")),
             quarantine::written_ms.eq(kept.at.hlc.wall_ms),
             quarantine::received_ms.eq(context.now_ms),

@@ -17,6 +17,7 @@ use sync_core::shape::DocumentKind;
 
 use crate::db::tables::{cases, notifications, obligations, patrols};
 use crate::db::{AnyConnection, DbError, insert_all};
+use crate::masking::{self, NumberKey, Sight};
 
 /// What rules and calendar a deployment uses.
 #[derive(Clone)]
@@ -25,12 +26,14 @@ pub struct Law {
     pub rules: RuleSet,
     /// The calendar.
     pub calendar: Calendar,
+    /// The key by which numbers are found; without one they are not.
+    pub numbers: Option<NumberKey>,
 }
 
 impl Law {
     /// The shipped defaults.
     pub fn shipped() -> Self {
-        Self { rules: RuleSet::shipped().clone(), calendar: Calendar::shipped().clone() }
+        Self { rules: RuleSet::shipped().clone(), calendar: Calendar::shipped().clone(), numbers: None }
     }
 }
 
@@ -70,6 +73,7 @@ pub struct CaseRow {
     pub position: i64,
     pub search_text: String,
     pub state: String,
+    pub numbers: String,
 }
 
 /// The row of a patrol.
@@ -153,10 +157,6 @@ fn count(n: usize) -> i32 {
     i32::try_from(n).unwrap_or(i32::MAX)
 }
 
-fn json<T: serde::Serialize>(value: &T) -> Result<String, DbError> {
-    serde_json::to_string(value).map_err(|e| DbError::Row(e.to_string()))
-}
-
 /// A number for the search index, from the document's id alone.
 pub fn search_id(document: &str) -> i64 {
     let hash: [u8; 32] = Sha256::digest(document.as_bytes()).into();
@@ -174,10 +174,12 @@ pub fn compute(document: &Document, arrival: Arrival, law: &Law) -> Result<Rows,
 
 fn title(state: &CaseState) -> String {
     if let Some(title) = state.text("title") {
-        return title.to_owned();
+        return Sight::list().text(title);
     }
-    let first = state.narrative.split(['。', '\n']).next().unwrap_or_default();
+    let narrative = Sight::list().text(&state.narrative);
+    let first = narrative.split(['。', '\n']).next().unwrap_or_default();
     let head: String = first.chars().take(30).collect();
+    // Cut only after masking: half a number is no longer known for one.
     if !head.is_empty() { head } else { state.text("place.detail").unwrap_or_default().to_owned() }
 }
 
@@ -198,13 +200,15 @@ fn search_text(state: &CaseState) -> String {
     if let Some(entry) = state.text("category").and_then(|c| sync_core::reference::codes().entry("category", c)) {
         parts.push(entry.zh.clone());
     }
-    search::normalise(&parts.join("\n"))
+    // Whoever looks for a number asks by its keyed hash; none stands here in clear.
+    search::normalise(&Sight::list().text(&parts.join("\n")))
 }
 
 fn case_rows(document: &Document, state: &CaseState, arrival: Arrival, law: &Law) -> Result<Rows, DbError> {
     let place = Place::of(document);
     let id = state.id.to_string();
     let due = due_in(state, &law.rules, &law.calendar, i64::MIN);
+    let (json, numbers) = masking::project(state, law.numbers.as_ref())?;
     let row = CaseRow {
         search_id: search_id(&id),
         community: state.community.to_string(),
@@ -235,7 +239,8 @@ fn case_rows(document: &Document, state: &CaseState, arrival: Arrival, law: &Law
         next_action_ms: next_action_ms(&due),
         position: arrival.position,
         search_text: search_text(state),
-        state: json(state)?,
+        state: json,
+        numbers,
         document: id.clone(),
     };
     let obligations = due.iter().map(|o| ObligationRow {
@@ -291,7 +296,7 @@ fn patrol_rows(document: &Document, state: &PatrolState, arrival: Arrival) -> Re
         leaflets: state.leaflets,
         needs_review: !(state.conflicts.is_empty() && state.passages.is_empty()),
         position: arrival.position,
-        state: json(state)?,
+        state: masking::project(state, None)?.0,
     })))
 }
 
@@ -306,16 +311,17 @@ pub fn write(conn: &mut AnyConnection, rows: &Rows, known: bool) -> Result<(), D
             diesel::insert_into(patrols::table).values(row.as_ref()).execute(conn)?;
         }
         Rows::Case(row, due, told) => {
-            let mut searched: Option<String> = None;
+            let mut searched: Option<(String, String)> = None;
             if known {
-                searched = cases::table.find(&row.document).select(cases::search_text).first(conn).optional()?;
+                let columns = (cases::search_text, cases::numbers);
+                searched = cases::table.find(&row.document).select(columns).first(conn).optional()?;
             }
             if searched.is_none() {
                 diesel::insert_into(cases::table).values(row.as_ref()).execute(conn)?;
             } else {
                 diesel::update(cases::table.find(&row.document)).set(row.as_ref()).execute(conn)?;
             }
-            if searched.as_ref() != Some(&row.search_text) {
+            if searched.as_ref().is_none_or(|(text, numbers)| (text, numbers) != (&row.search_text, &row.numbers)) {
                 index(conn, row, searched.is_some())?;
             }
             obligations_of(conn, &row.document, due, known)?;
@@ -353,7 +359,8 @@ fn notifications_of(conn: &mut AnyConnection, id: &str, told: &[NotificationRow]
 
 /// The search index differs: SQLite has a full-text table, PostgreSQL an array with a GIN index.
 fn index(conn: &mut AnyConnection, row: &CaseRow, known: bool) -> Result<(), DbError> {
-    let grams = search::bigrams(&row.search_text);
+    let mut grams = search::bigrams(&row.search_text);
+    grams.extend(row.numbers.split_whitespace().map(number_term));
     match conn {
         AnyConnection::Sqlite(c) => {
             if known {
@@ -379,16 +386,30 @@ fn index(conn: &mut AnyConnection, row: &CaseRow, known: bool) -> Result<(), DbE
     Ok(())
 }
 
+/// The term of a number's keyed hash in the search index; no text can name it, because its pairs of characters are terms.
+fn number_term(mac: &str) -> String {
+    format!("n{mac}")
+}
+
+/// The search ids of cases in which a number of this keyed hash stands.
+pub fn with_number(conn: &mut AnyConnection, mac: &str, limit: i64) -> Result<Vec<i64>, DbError> {
+    find(conn, &[number_term(mac)], limit)
+}
+
 /// The search ids of cases that may contain normalised text; `None` when it is too short for the index.
 pub fn candidates(conn: &mut AnyConnection, normalised: &str, limit: i64) -> Result<Option<Vec<i64>>, DbError> {
+    let grams = search::bigrams(normalised);
+    if grams.is_empty() {
+        return Ok(None);
+    }
+    find(conn, &grams, limit).map(Some)
+}
+
+fn find(conn: &mut AnyConnection, grams: &[String], limit: i64) -> Result<Vec<i64>, DbError> {
     #[derive(QueryableByName)]
     struct Found {
         #[diesel(sql_type = BigInt)]
         search_id: i64,
-    }
-    let grams = search::bigrams(normalised);
-    if grams.is_empty() {
-        return Ok(None);
     }
     let found = match conn {
         AnyConnection::Sqlite(c) => {
@@ -403,5 +424,5 @@ pub fn candidates(conn: &mut AnyConnection, normalised: &str, limit: i64) -> Res
             .bind::<BigInt, _>(limit)
             .load::<Found>(c)?,
     };
-    Ok(Some(found.into_iter().map(|f| f.search_id).collect()))
+    Ok(found.into_iter().map(|f| f.search_id).collect())
 }

@@ -13,9 +13,9 @@ use utoipa::ToSchema;
 
 use crate::db::DbError;
 
-pub use cases::{CaseFilter, CaseSummary, case_page, possible_duplicates};
+pub use cases::{CaseFilter, CaseSummary, case_page, cases_with_number, possible_duplicates};
 pub use halls::{Notification, QuarantineRow, notification_list, quarantine_entry, quarantine_list};
-pub use patrols::{PatrolFilter, PatrolSummary, patrol_page, patrol_state};
+pub use patrols::{PatrolFilter, PatrolSummary, patrol_page};
 
 /// The most rows in one page.
 pub const PAGE_MAX: i64 = 200;

@@ -11,6 +11,7 @@ use crate::db::tables::{
 };
 use crate::db::{AnyConnection, Database, DbError};
 use crate::journal;
+use crate::masking::NumberKey;
 use crate::objects::refs;
 use crate::projection::{self, Arrival, CaseRow, Law, NotificationRow, ObligationRow, PatrolRow, Rows};
 
@@ -37,8 +38,10 @@ impl Report {
 /// Compares (`write` false) or rewrites every cached row from the journal.
 pub fn rebuild(db: &Database, law: &Law, write: bool) -> Result<Report, DbError> {
     let mut report = Report::default();
+    let mut law = law.clone();
     let ids: Vec<String> = {
         let mut conn = db.get()?;
+        law.numbers = NumberKey::known(&mut conn)?;
         report.gaps = gaps(&mut conn)?;
         journal_table::table
             .select(journal_table::document)
@@ -47,7 +50,7 @@ pub fn rebuild(db: &Database, law: &Law, write: bool) -> Result<Report, DbError>
             .load(&mut *conn)?
     };
     for id in &ids {
-        db.transaction(|conn| one(conn, id, law, write, &mut report))?;
+        db.transaction(|conn| one(conn, id, &law, write, &mut report))?;
     }
     db.transaction(|conn| orphans(conn, &ids, write, &mut report))?;
     Ok(report)

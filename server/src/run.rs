@@ -12,7 +12,7 @@ use tokio::sync::{oneshot, watch};
 use crate::app::{App, AppError};
 use crate::config::Config;
 use crate::objects::gc;
-use crate::{escalation, http, live};
+use crate::{audit, escalation, http, live};
 
 /// Why a server does not run.
 #[derive(Debug, thiserror::Error)]
@@ -144,8 +144,10 @@ async fn work(
     let handle = server.handle();
     let (halt, halted) = watch::channel(false);
     let collecting = halted.clone();
+    let (finish, sealing) = watch::channel(false);
     let every = Duration::from_millis(app.config.scheduler_interval_ms.max(1));
     let scheduler = actix_web::rt::spawn(escalation::schedule(Arc::clone(&app), every, halted.clone()));
+    let sealer = actix_web::rt::spawn(audit::seal_regularly(Arc::clone(&app), sealing));
     let streams = actix_web::rt::spawn(live::run(Arc::clone(&app), halted));
     let collector = actix_web::rt::spawn(gc::schedule(Arc::clone(&app), collecting));
     let serving = actix_web::rt::spawn(server);
@@ -158,5 +160,8 @@ async fn work(
     handle.stop(true).await;
     let _ = scheduler.await;
     let _ = collector.await;
+    // Last, so that what the last requests did is in the chain too.
+    let _ = finish.send(true);
+    let _ = sealer.await;
     serving.await.map_err(std::io::Error::other)?
 }

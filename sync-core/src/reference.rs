@@ -6,7 +6,10 @@ use std::sync::OnceLock;
 
 use serde::Deserialize;
 
-pub use personal::{mask_id, mask_name, mask_phone, phone_is_plausible, resident_id_is_valid};
+pub use personal::{
+    Number, NumberKind, mask_id, mask_name, mask_phone, normal_number, numbers, phone_is_plausible,
+    resident_id_is_valid, scrub, unscrub,
+};
 
 /// A language of labels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

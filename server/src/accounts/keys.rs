@@ -24,6 +24,10 @@ pub enum Purpose {
     Time,
     /// Relay: parcels are sealed to it; receipts of parcels and certificates of devices are signed by it.
     Relay,
+    /// Checkpoints of the audit log.
+    Audit,
+    /// Keyed hashes of identity and phone numbers: not for signing.
+    Numbers,
 }
 
 impl Purpose {
@@ -32,6 +36,8 @@ impl Purpose {
             Purpose::Access => "access",
             Purpose::Time => "time",
             Purpose::Relay => "relay",
+            Purpose::Audit => "audit",
+            Purpose::Numbers => "numbers",
         }
     }
 }
@@ -92,18 +98,21 @@ impl Keys {
         now_ms: i64,
         entropy: &dyn Entropy,
     ) -> Result<Self, DbError> {
-        let read = |conn: &mut AnyConnection| {
-            signing_keys::table
-                .filter(signing_keys::purpose.eq(purpose.as_str()))
-                .order((signing_keys::created_ms.desc(), signing_keys::kid.desc()))
-                .select((signing_keys::kid, signing_keys::seed))
-                .load::<(String, Vec<u8>)>(conn)
-        };
-        let mut rows = read(conn)?;
-        if rows.is_empty() {
-            Self::rotate(conn, purpose, now_ms, entropy)?;
-            rows = read(conn)?;
+        let known = Self::known(conn, purpose)?;
+        if !known.0.is_empty() {
+            return Ok(known);
         }
+        Self::rotate(conn, purpose, now_ms, entropy)?;
+        Self::known(conn, purpose)
+    }
+
+    /// The keys of a purpose, if there are any.
+    pub fn known(conn: &mut AnyConnection, purpose: Purpose) -> Result<Self, DbError> {
+        let rows = signing_keys::table
+            .filter(signing_keys::purpose.eq(purpose.as_str()))
+            .order((signing_keys::created_ms.desc(), signing_keys::kid.desc()))
+            .select((signing_keys::kid, signing_keys::seed))
+            .load::<(String, Vec<u8>)>(conn)?;
         let keys = rows.into_iter().map(|(kid, seed)| {
             let seed = <[u8; 32]>::try_from(seed).map_err(|_| DbError::Row(format!("signing key {kid}")))?;
             Ok(Key { kid, key: DeviceKey::from_seed(seed) })
@@ -136,6 +145,11 @@ impl Keys {
     /// The key in use.
     pub fn current(&self) -> Option<&DeviceKey> {
         self.0.first().map(|k| &k.key)
+    }
+
+    /// The first that was made.
+    pub fn oldest(&self) -> Option<&DeviceKey> {
+        self.0.last().map(|k| &k.key)
     }
 
     /// The public halves of all.

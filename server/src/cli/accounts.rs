@@ -5,12 +5,14 @@ use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
+use serde_json::json;
 use sync_core::ids::AreaCode;
 use sync_core::role::Role;
 
 use super::{Failure, open, say};
 use crate::accounts::{roster, users};
 use crate::areas;
+use crate::audit::{Act, Origin};
 use crate::config::Config;
 
 /// Where a password may stand when no file is named.
@@ -68,7 +70,8 @@ fn add(config: Config, args: &AddArgs) -> Result<(), Failure> {
             }
             users::assign(conn, id, *role, area, now_ms, &app.entropy)?;
         }
-        Ok(())
+        let act = Act::new(&Origin::operator(), "user.create", id).detail(json!({ "roles": args.roles }));
+        Ok(act.record(conn, now_ms, &app.entropy)?)
     })?;
     say(&format!("account {} made", args.login))
 }
@@ -85,7 +88,13 @@ fn list(config: Config) -> Result<(), Failure> {
 
 fn disable(config: Config, login: &str) -> Result<(), Failure> {
     let app = open(config)?;
-    if app.db.transaction(|conn| users::disable(conn, login))? {
+    let closed = app.db.transaction(|conn| -> Result<bool, crate::db::DbError> {
+        let Some(user) = users::by_login(conn, login)? else { return Ok(false) };
+        users::disable(conn, login)?;
+        Act::new(&Origin::operator(), "user.disable", user.id).record(conn, app.now_ms(), &app.entropy)?;
+        Ok(true)
+    })?;
+    if closed {
         say(&format!("account {login} closed"))
     } else {
         Err(Failure::input(format!("there is no account `{login}`; see `fengqiao user list`")))

@@ -4,15 +4,17 @@ use std::path::Path;
 use std::sync::Arc;
 
 use clap::{Subcommand, ValueEnum};
+use serde_json::json;
 
 use super::{Failure, open, say};
 use crate::accounts::keys::{Keys, Purpose};
 use crate::app::App;
 use crate::areas;
+use crate::audit::{Act, Origin};
 use crate::backup::BackupError;
 use crate::clock::SystemClock;
 use crate::config::Config;
-use crate::db::Database;
+use crate::db::{AnyConnection, Database};
 use sync_core::time::Clock as _;
 
 /// The largest import file accepted.
@@ -67,7 +69,14 @@ pub(super) fn import(config: Config, file: &Path) -> Result<(), Failure> {
     let name = file.file_name().unwrap_or_default().to_string_lossy();
     let plan = areas::parse(&name, &bytes).map_err(at_fault)?;
     let app = open(config)?;
-    let done = app.db.transaction(|conn| areas::import(conn, &plan, app.now_ms(), &app.entropy)).map_err(at_fault)?;
+    let import = |conn: &mut AnyConnection| -> Result<areas::Imported, areas::ImportError> {
+        let done = areas::import(conn, &plan, app.now_ms(), &app.entropy)?;
+        let detail = json!({ "areas": done.areas_added, "users": done.users_added });
+        let act = Act::new(&Origin::operator(), "areas.import", "areas").detail(detail);
+        act.record(conn, app.now_ms(), &app.entropy)?;
+        Ok(done)
+    };
+    let done = app.db.transaction(import).map_err(at_fault)?;
     say(&format!(
         "areas: {} added, {} known; accounts: {} added",
         done.areas_added, done.areas_known, done.users_added
@@ -84,12 +93,19 @@ pub(super) fn keys(config: Config, command: &KeysCommand) -> Result<(), Failure>
         KeyPurpose::Relay => Purpose::Relay,
     };
     let app = open(config)?;
-    let kid = app.db.transaction(|conn| Keys::rotate(conn, purpose, app.now_ms(), &app.entropy))?;
+    let kid = app.db.transaction(|conn| -> Result<_, crate::db::DbError> {
+        let kid = Keys::rotate(conn, purpose, app.now_ms(), &app.entropy)?;
+        Act::new(&Origin::operator(), "keys.rotate", &kid).record(conn, app.now_ms(), &app.entropy)?;
+        Ok(kid)
+    })?;
     say(&format!("key {kid} is used from now on"))
 }
 
 pub(super) fn rebuild(config: Config, check: bool) -> Result<(), Failure> {
     let app = open(config)?;
+    if !check {
+        noted(&app.db, "tables.rebuild", "tables")?;
+    }
     let report = crate::rebuild::rebuild(&app.db, &app.law, !check)?;
     say(&serde_json::to_string_pretty(&report)?)?;
     if check && !report.is_clean() {
@@ -98,12 +114,20 @@ pub(super) fn rebuild(config: Config, check: bool) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Writes down what the operator does, when it is no transaction of its own.
+fn noted(db: &Database, action: &'static str, object: impl ToString) -> Result<(), Failure> {
+    let act = Act::new(&Origin::operator(), action, object);
+    Ok(db.transaction(|conn| act.record(conn, SystemClock.now_ms(), &crate::clock::SystemEntropy))?)
+}
+
 pub(super) fn backup(config: Config, file: &Path) -> Result<(), Failure> {
     let objects = crate::objects::Objects::open(&config)?.place();
     let db = Database::open(&config.database)?;
     if !db.ready()? {
         return Err(Failure::from("the database has pending migrations; run `fengqiao migrate`"));
     }
+    // Before the file is made: it holds everything.
+    noted(&db, "backup.make", file.file_name().unwrap_or_default().to_string_lossy())?;
     let records = crate::backup::backup(&db, file)?;
     say(&format!("{records} records in {}; copy the contents of attachments too: {objects}", file.display()))
 }

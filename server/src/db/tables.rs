@@ -127,6 +127,7 @@ diesel::table! {
         position -> BigInt,
         search_text -> Text,
         state -> Text,
+        numbers -> Text,
     }
 }
 diesel::table! {
@@ -204,4 +205,55 @@ diesel::table! {
 }
 diesel::table! { upload_parts (upload, start_byte) { upload -> Text, start_byte -> BigInt, bytes -> BigInt, object -> Text, } }
 diesel::allow_tables_to_appear_in_same_query!(objects, attachment_refs);
+diesel::table! {
+    audit (id) {
+        id -> Text,
+        seq -> Nullable<BigInt>,
+        at_ms -> BigInt,
+        actor -> Text,
+        device -> Nullable<Text>,
+        origin -> Text,
+        action -> Text,
+        object -> Text,
+        community -> Nullable<Text>,
+        reason -> Text,
+        detail -> Text,
+        hash -> Nullable<Binary>,
+    }
+}
+diesel::table! { audit_chain (name) { name -> Text, seq -> BigInt, hash -> Binary, } }
+diesel::table! {
+    erasures (id) {
+        id -> Text,
+        kind -> Text,
+        document -> Text,
+        part -> Text,
+        community -> Text,
+        reason -> Text,
+        asked_by -> Text,
+        asked_ms -> BigInt,
+        decided_by -> Nullable<Text>,
+        decided_ms -> Nullable<BigInt>,
+        state -> Text,
+    }
+}
+diesel::table! {
+    erased_documents (document) {
+        document -> Text,
+        kind -> Text,
+        community -> Text,
+        position -> BigInt,
+        erasure -> Text,
+        successor -> Nullable<Text>,
+        erased_ms -> BigInt,
+    }
+}
+diesel::table! {
+    erased_holders (document, device) {
+        document -> Text,
+        device -> Text,
+        told_ms -> Nullable<BigInt>,
+        confirmed_ms -> Nullable<BigInt>,
+    }
+}
 diesel::allow_tables_to_appear_in_same_query!(areas, assignments, users, devices, sessions);

@@ -5,6 +5,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderMap};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use sync_core::attachments::{MediaType, is_content_hash};
 use sync_core::ids::DocumentId;
 use utoipa::{IntoParams, ToSchema};
@@ -12,6 +13,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::extract::Principal;
 use super::problem::{Problem, ProblemBody};
 use crate::app::App;
+use crate::audit::Act;
 use crate::objects::refs::{self, Standing};
 use crate::objects::thumbnails::{self, SIZES, ThumbnailError};
 use crate::objects::uploads::{self, Stored, Uploader};
@@ -83,12 +85,15 @@ async fn readable(app: &App, principal: &Principal, hash: &str, document: Docume
         return Err(hidden());
     }
     let (asker, name) = (principal.clone(), hash.to_owned());
+    let (now_ms, entropy) = (app.now_ms(), app.entropy.clone());
     let row = app
         .run(move |conn| -> Result<_, Problem> {
             let standing = refs::standing(conn, &asker.subject, asker.user, document, &name)?;
             if standing != Standing::Reader {
                 return Err(hidden());
             }
+            let act = Act::new(&asker.origin(), "attachment.read", document).detail(json!({ "attachment": name }));
+            act.record(conn, now_ms, &*entropy)?;
             Ok(uploads::is_stored(conn, &name)?)
         })
         .await?;

@@ -2,12 +2,15 @@
 
 use actix_web::{HttpResponse, web};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
+use sync_core::authority::Place;
 use sync_core::case::CaseState;
 use sync_core::document::{Admission, Document, Trust};
 use sync_core::edit::{Draft, Edit};
 use sync_core::error::EditError;
 use sync_core::event::EventKind;
 use sync_core::ids::{AreaCode, DocumentId};
+use sync_core::reference::numbers;
 use sync_core::rules::{Obligation, obligations};
 use sync_core::shape::DocumentKind;
 use sync_core::sync::server::describe;
@@ -17,8 +20,10 @@ use super::extract::Principal;
 use super::problem::Problem;
 use crate::accounts::users;
 use crate::app::App;
+use crate::audit::Act;
 use crate::db::{AnyConnection, DbError};
 use crate::journal::{self, Entry};
+use crate::masking::{self, Sight};
 use crate::merge::{self, MergeError};
 use crate::queries::{self, CaseFilter, CaseSummary, Page, QueryError};
 
@@ -73,11 +78,23 @@ pub(super) fn visible(
     principal: &Principal,
     id: DocumentId,
     kind: DocumentKind,
-) -> Result<(), Problem> {
+) -> Result<Place, Problem> {
     let hidden = || Problem::not_found(format!("there is no such {}, or you may not see it", kind.as_str()));
     let row = journal::document_row(conn, id)?.ok_or_else(hidden)?;
     let place = row.place()?;
-    if place.kind == kind && principal.subject.may_read(&place) { Ok(()) } else { Err(hidden()) }
+    if place.kind == kind && principal.subject.may_read(&place) { Ok(place) } else { Err(hidden()) }
+}
+
+/// Writes down that somebody reads a document, before the answer leaves.
+pub(super) fn read(
+    conn: &mut AnyConnection,
+    app: &App,
+    principal: &Principal,
+    action: &'static str,
+    place: &Place,
+) -> Result<(), DbError> {
+    let act = Act::new(&principal.origin(), action, place.document).community(&place.community);
+    act.record(conn, app.now_ms(), &app.entropy)
 }
 
 /// Cases that the asker may see.
@@ -90,8 +107,27 @@ pub async fn list(
 ) -> Result<HttpResponse, Problem> {
     let now_ms = app.now_ms();
     let filter = filter.into_inner();
+    let words = filter.q.clone().filter(|q| !q.trim().is_empty());
+    if words.as_ref().is_some_and(|q| !numbers(q).is_empty()) {
+        return Err(Problem::invalid("query_invalid", "`q` holds an identity or phone number")
+            .field("q")
+            .remedy("ask POST /v1/persons/search, so that the number does not stand in an address"));
+    }
+    let shared = app.clone();
     let page = app
-        .run(move |conn| -> Result<_, DbError> { queries::case_page(conn, &principal.subject, &filter, now_ms) })
+        .run(move |conn| -> Result<_, DbError> {
+            let page = queries::case_page(conn, &principal.subject, &filter, now_ms)?;
+            // The words may be a name: only their keyed hash is kept.
+            if let (Some(words), Ok(page), Some(key)) = (words, &page, &shared.law.numbers) {
+                let detail = json!({ "words": key.mac("words", &words), "found": page.items.len() });
+                Act::new(&principal.origin(), "case.search", "cases").detail(detail).record(
+                    conn,
+                    now_ms,
+                    &shared.entropy,
+                )?;
+            }
+            Ok(page)
+        })
         .await??;
     Ok(HttpResponse::Ok().json(page))
 }
@@ -108,6 +144,8 @@ pub struct CaseFile {
     /// Events that the asker may write now.
     #[schema(value_type = Vec<String>)]
     allowed_events: Vec<EventKind>,
+    /// Whether the asker may have masked numbers shown (`/v1/cases/{id}/reveal`).
+    may_reveal: bool,
     /// Other cases of the same building on the same day: perhaps the same dispute.
     possible_duplicates: Vec<PossibleDuplicate>,
 }
@@ -133,10 +171,11 @@ pub async fn file(
     let shared = app.clone();
     let file = app
         .run(move |conn| -> Result<_, Problem> {
-            visible(conn, &principal, id, DocumentKind::Case)?;
+            let place = visible(conn, &principal, id, DocumentKind::Case)?;
             let document = journal::load(conn, id)?.ok_or_else(|| Problem::not_found("there is no such case"))?;
             let state = sync_core::fold::fold_case(&document);
-            let place = sync_core::authority::Place::of(&document);
+            let sight = Sight::of(&principal.subject, &place);
+            read(conn, &shared, &principal, "case.read", &place)?;
             let may = |kind: &EventKind| principal.subject.role_for(*kind, &place).is_some();
             let kinds = sync_core::event::VOCABULARY.iter().map(|s| s.kind).filter(may);
             Ok(CaseFile {
@@ -146,7 +185,8 @@ pub async fn file(
                     .into_iter()
                     .map(|c| PossibleDuplicate { id: c.id, title: c.title })
                     .collect(),
-                state,
+                may_reveal: sight.may_reveal,
+                state: sight.masked(&state)?,
             })
         })
         .await?;
@@ -180,7 +220,11 @@ pub struct HistoryEntry {
     what: Vec<String>,
 }
 
-pub(super) fn history_of(conn: &mut AnyConnection, id: DocumentId) -> Result<Vec<HistoryEntry>, Problem> {
+pub(super) fn history_of(
+    conn: &mut AnyConnection,
+    id: DocumentId,
+    sight: &Sight,
+) -> Result<Vec<HistoryEntry>, Problem> {
     let entries = journal::of_document(conn, id)?;
     let mut document: Option<Document> = None;
     let mut out = Vec::with_capacity(entries.len());
@@ -198,7 +242,7 @@ pub(super) fn history_of(conn: &mut AnyConnection, id: DocumentId) -> Result<Vec
                 Err(e) => return Err(Problem::internal(&e)),
             },
         };
-        let what = touches.iter().map(describe).collect();
+        let what = touches.iter().map(|t| sight.line(&describe(t))).collect();
         out.push(history_entry(conn, entry, what)?);
     }
     Ok(out)
@@ -233,10 +277,12 @@ pub async fn history(
     app: web::Data<App>,
 ) -> Result<HttpResponse, Problem> {
     let id = id.into_inner();
+    let shared = app.clone();
     let entries = app
         .run(move |conn| -> Result<_, Problem> {
-            visible(conn, &principal, id, DocumentKind::Case)?;
-            history_of(conn, id)
+            let place = visible(conn, &principal, id, DocumentKind::Case)?;
+            read(conn, &shared, &principal, "case.history", &place)?;
+            history_of(conn, id, &Sight::of(&principal.subject, &place))
         })
         .await?;
     Ok(HttpResponse::Ok().json(entries))
@@ -316,6 +362,10 @@ pub async fn edit(
     let shared = app.clone();
     let made = app
         .transact(move |conn| -> Result<_, Problem> {
+            let edits = match journal::load(conn, id)? {
+                Some(document) => masking::restore(&document, &edits),
+                None => edits,
+            };
             Ok(merge::edits(conn, &shared.context(), id, &edits, Some(&principal.subject))?)
         })
         .await?;

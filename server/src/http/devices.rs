@@ -18,6 +18,7 @@ use crate::accounts::devices::Device;
 use crate::accounts::{devices, roster, sessions};
 use crate::app::App;
 use crate::areas::Tree;
+use crate::audit::Act;
 use crate::db::AnyConnection;
 use crate::relay;
 
@@ -148,6 +149,7 @@ pub(super) async fn register(
                 .field("public_key")
                 .remedy("let the phone make a new key")
         })?;
+        Act::new(&principal.origin(), "device.register", id).record(conn, now_ms, &app.entropy)?;
         let opened = sessions::open(conn, principal.user, Some(id), now_ms, app.config.refresh_days, &app.entropy)?;
         let token_keys = app.time_keys(conn)?.public().iter().map(|k| STANDARD.encode(k)).collect();
         let session = tokens(app, conn, opened)?;
@@ -186,12 +188,14 @@ pub(super) async fn revoke(
     let unknown = || Problem::not_found("there is no such phone among those that you look after");
     let id: DeviceId = path.parse().map_err(|_| unknown())?;
     let now_ms = app.now_ms();
+    let inner = app.clone();
     let revoked = app.transact(move |conn| -> Result<DeviceView, Problem> {
         let device = devices::find(conn, id)?.ok_or_else(unknown)?;
         let holders = holders(conn, &principal, now_ms)?;
         let user_name = holders.get(&device.user_id).ok_or_else(unknown)?.clone();
         if devices::revoke(conn, id, now_ms)? {
             tracing::info!(device = %id, by = %principal.user, "device revoked");
+            Act::new(&principal.origin(), "device.revoke", id).record(conn, now_ms, &inner.entropy)?;
         }
         sessions::revoke_device(conn, id, now_ms)?;
         let device = devices::find(conn, id)?.ok_or_else(unknown)?;

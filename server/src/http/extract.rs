@@ -16,6 +16,7 @@ use uuid::Uuid;
 use super::problem::Problem;
 use crate::accounts::{devices, grants, sessions, users};
 use crate::app::App;
+use crate::audit::Origin;
 use crate::db::AnyConnection;
 
 /// Who asks, and what he may do now.
@@ -35,9 +36,16 @@ pub struct Principal {
     pub device: Option<DeviceId>,
     /// The roles held now.
     pub subject: Subject,
+    /// The address that the request came from.
+    pub address: String,
 }
 
 impl Principal {
+    /// Who acts and from where, for the audit log.
+    pub fn origin(&self) -> Origin {
+        Origin { user: self.user, device: self.device, from: self.address.clone() }
+    }
+
     /// Refuses who holds none of these roles anywhere.
     pub fn must_hold(&self, roles: &[Role]) -> Result<(), Problem> {
         if self.subject.grants.iter().any(|g| roles.contains(&g.role)) {
@@ -82,6 +90,7 @@ impl Principal {
             expires_ms: claims.exp.saturating_mul(1_000),
             device: claims.dev,
             subject,
+            address: String::new(),
         })
     }
 }
@@ -103,7 +112,9 @@ impl Principal {
         let app = request.app_data::<web::Data<App>>().cloned();
         let app = app.ok_or_else(|| Problem::internal(&"the application is not attached"))?;
         let inner = app.clone();
-        app.run(move |conn| Self::of_token(&inner, conn, &token)).await
+        let mut principal = app.run(move |conn| Self::of_token(&inner, conn, &token)).await?;
+        principal.address = request.peer_addr().map_or_else(|| "unknown".into(), |a| a.ip().to_string());
+        Ok(principal)
     }
 }
 

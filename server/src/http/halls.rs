@@ -2,6 +2,7 @@
 
 use actix_web::{HttpResponse, web};
 use serde::Serialize;
+use serde_json::json;
 use sync_core::role::{AreaKind, Level, Role};
 use utoipa::ToSchema;
 
@@ -9,6 +10,7 @@ use super::extract::Principal;
 use super::problem::Problem;
 use crate::app::App;
 use crate::areas;
+use crate::audit::Act;
 use crate::db::DbError;
 use crate::queries::{self, CaseFilter, CaseSummary, Notification, QuarantineRow};
 
@@ -130,9 +132,14 @@ const DESKS: &[Role] =
     security(("bearer" = [])))]
 pub async fn quarantine(principal: Principal, app: web::Data<App>) -> Result<HttpResponse, Problem> {
     principal.must_hold(&[Role::Supervisor])?;
+    let shared = app.clone();
     let list = app
         .run(move |conn| -> Result<_, DbError> {
-            queries::quarantine_list(conn, &codes(&principal, &[Role::Supervisor]), 500)
+            let list = queries::quarantine_list(conn, &codes(&principal, &[Role::Supervisor]), 500)?;
+            let detail = json!({ "rows": list.len() });
+            let act = Act::new(&principal.origin(), "quarantine.list", "quarantine").detail(detail);
+            act.record(conn, shared.now_ms(), &shared.entropy)?;
+            Ok(list)
         })
         .await?;
     Ok(HttpResponse::Ok().json(list))
@@ -148,9 +155,15 @@ pub async fn quarantined(
 ) -> Result<HttpResponse, Problem> {
     principal.must_hold(&[Role::Supervisor])?;
     let id = id.into_inner();
+    let shared = app.clone();
     let found = app
         .run(move |conn| -> Result<_, DbError> {
-            queries::quarantine_entry(conn, &codes(&principal, &[Role::Supervisor]), &id)
+            let found = queries::quarantine_entry(conn, &codes(&principal, &[Role::Supervisor]), &id)?;
+            if let Some(entry) = &found {
+                let act = Act::new(&principal.origin(), "quarantine.read", &entry.id).community(&entry.community);
+                act.record(conn, shared.now_ms(), &shared.entropy)?;
+            }
+            Ok(found)
         })
         .await?;
     found

@@ -5,7 +5,10 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
 use super::problem::Problem;
-use super::{areas, attachments, auth, cases, devices, events, halls, health, patrols, relay, sync, uploads, users};
+use super::{
+    areas, attachments, audit, auth, cases, devices, events, halls, health, patrols, persons, relay, sync, uploads,
+    users,
+};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -23,6 +26,8 @@ use super::{areas, attachments, auth, cases, devices, events, halls, health, pat
         halls::queue, halls::notifications, halls::quarantine, halls::quarantined,
         uploads::options, uploads::create, uploads::state, uploads::send, uploads::end,
         attachments::download, attachments::thumbnail, attachments::missing,
+        audit::list,
+        persons::reveal, persons::search,
         health::healthz, health::readyz, health::metrics,
     ),
     modifiers(&Bearer),

@@ -2,16 +2,19 @@
 
 use actix_web::{HttpResponse, web};
 use serde::Serialize;
+use sync_core::fold::fold_patrol;
 use sync_core::ids::DocumentId;
 use sync_core::patrol::PatrolState;
 use sync_core::shape::DocumentKind;
 use utoipa::ToSchema;
 
-use super::cases::{HistoryEntry, history_of, visible};
+use super::cases::{HistoryEntry, history_of, read, visible};
 use super::extract::Principal;
 use super::problem::Problem;
 use crate::app::App;
 use crate::db::DbError;
+use crate::journal;
+use crate::masking::Sight;
 use crate::queries::{self, Page, PatrolFilter, PatrolSummary};
 
 /// Adds this room's routes.
@@ -54,12 +57,14 @@ pub async fn record(
     app: web::Data<App>,
 ) -> Result<HttpResponse, Problem> {
     let id = id.into_inner();
+    let shared = app.clone();
     let state = app
         .run(move |conn| -> Result<_, Problem> {
-            visible(conn, &principal, id, DocumentKind::Patrol)?;
-            let json = queries::patrol_state(conn, &id.to_string())?;
-            let json = json.ok_or_else(|| Problem::not_found("there is no such patrol"))?;
-            serde_json::from_str::<PatrolState>(&json).map_err(|e| Problem::internal(&e))
+            let place = visible(conn, &principal, id, DocumentKind::Patrol)?;
+            read(conn, &shared, &principal, "patrol.read", &place)?;
+            // From the document: the row shows no number to anybody.
+            let document = journal::load(conn, id)?.ok_or_else(|| Problem::not_found("there is no such patrol"))?;
+            Ok(Sight::of(&principal.subject, &place).masked(&fold_patrol(&document))?)
         })
         .await?;
     Ok(HttpResponse::Ok().json(PatrolRecord { state }))
@@ -74,10 +79,12 @@ pub async fn history(
     app: web::Data<App>,
 ) -> Result<HttpResponse, Problem> {
     let id = id.into_inner();
+    let shared = app.clone();
     let entries = app
         .run(move |conn| -> Result<_, Problem> {
-            visible(conn, &principal, id, DocumentKind::Patrol)?;
-            history_of(conn, id)
+            let place = visible(conn, &principal, id, DocumentKind::Patrol)?;
+            read(conn, &shared, &principal, "patrol.history", &place)?;
+            history_of(conn, id, &Sight::of(&principal.subject, &place))
         })
         .await?;
     Ok(HttpResponse::Ok().json(entries))

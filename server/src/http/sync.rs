@@ -21,6 +21,7 @@ use super::problem::Problem;
 use crate::accounts::devices::{self, Device};
 use crate::accounts::grants;
 use crate::app::App;
+use crate::audit::{self, Act};
 use crate::db::{AnyConnection, DbError};
 use crate::merge::Context;
 use crate::{feed, merge, relay};
@@ -95,11 +96,23 @@ pub fn exchange(app: &App, principal: &Principal, device: DeviceId, body: &[u8])
     let heard = |conn: &mut AnyConnection| -> Result<SyncResponse, Problem> {
         let answer = answer(app, conn, principal, device, &request, &opened, relayed.clone())?;
         devices::seen(conn, device, &request.health, app.now_ms())?;
+        delivered(app, conn, principal, &answer)?;
         Ok(answer)
     };
     let answer = if opened.is_empty() { heard(&mut *app.db.get()?)? } else { app.db.transaction(heard)? };
     count(app, &answer.results);
     Ok(wire::encode(&answer)?)
+}
+
+/// Writes down which documents a phone is given, before it is given them.
+fn delivered(app: &App, conn: &mut AnyConnection, principal: &Principal, answer: &SyncResponse) -> Result<(), DbError> {
+    let documents: BTreeSet<_> = answer.deliveries.iter().map(|d| d.document).collect();
+    if documents.is_empty() {
+        return Ok(());
+    }
+    let detail = serde_json::json!({ "count": documents.len(), "documents": audit::compact(documents) });
+    let act = Act::new(&principal.origin(), "sync.deliver", "sync").detail(detail);
+    act.record(conn, answer.now_ms, &app.entropy)
 }
 
 fn count(app: &App, results: &[PushResult]) {

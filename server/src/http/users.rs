@@ -3,6 +3,7 @@
 use actix_web::http::StatusCode;
 use actix_web::web;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use sync_core::ids::AreaCode;
 use sync_core::role::Role;
 use utoipa::{IntoParams, ToSchema};
@@ -13,6 +14,7 @@ use crate::accounts::roster::{self, Member};
 use crate::accounts::users;
 use crate::app::App;
 use crate::areas::Tree;
+use crate::audit::Act;
 
 const PAGE_DEFAULT: usize = 100;
 const PAGE_MAX: usize = 500;
@@ -169,6 +171,9 @@ pub(super) async fn create(
         for (role, area) in &wanted {
             users::assign(conn, id, *role, area, now_ms, &app.entropy)?;
         }
+        let held: Vec<_> = wanted.iter().map(|(role, area)| format!("{}@{area}", role.as_str())).collect();
+        let act = Act::new(&principal.origin(), "user.create", id).detail(json!({ "roles": held }));
+        act.record(conn, now_ms, &app.entropy)?;
         tracing::info!(user = %id, by = %principal.user, "account made");
         let roles =
             wanted.iter().map(|(role, area)| HeldView { role: role.as_str(), area: area.to_string() }).collect();

@@ -296,3 +296,11 @@ pub fn possible_duplicates(conn: &mut AnyConnection, subject: &Subject, id: &str
         .filter(|c| c.visible_to(subject, DocumentKind::Case))
         .collect())
 }
+
+/// Cases that somebody may see in which a number of this keyed hash stands, last changed first.
+pub fn cases_with_number(conn: &mut AnyConnection, subject: &Subject, mac: &str) -> Result<Vec<CaseSummary>, DbError> {
+    let found = projection::with_number(conn, mac, SEARCH_MAX)?;
+    let rows = cases::table.filter(cases::search_id.eq_any(found)).order((cases::updated_ms.desc(), cases::document));
+    let rows = rows.limit(super::PAGE_MAX).select(CaseSummary::as_select()).load::<CaseSummary>(conn)?;
+    Ok(rows.into_iter().filter(|c| c.visible_to(subject, DocumentKind::Case)).collect())
+}

@@ -103,8 +103,3 @@ impl Placed for PatrolSummary {
         (&self.id, &self.community, self.grid.as_ref(), self.building.as_ref(), &self.created_by)
     }
 }
-
-/// The folded state of a patrol, as JSON.
-pub fn patrol_state(conn: &mut AnyConnection, id: &str) -> Result<Option<String>, DbError> {
-    Ok(patrols::table.find(id).select(patrols::state).first(conn).optional()?)
-}

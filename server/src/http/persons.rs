@@ -1,0 +1,177 @@
+//! Numbers of persons: a person's other cases found by a full number, and masked values shown one case at a time with a reason. Each
+//! is written down before the answer leaves.
+
+use std::collections::BTreeMap;
+
+use actix_web::{HttpResponse, web};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use sync_core::ids::DocumentId;
+use sync_core::reference::{normal_number, numbers};
+use sync_core::role::Role;
+use sync_core::shape::{DocumentKind, Holds};
+use utoipa::ToSchema;
+
+use super::cases::visible;
+use super::extract::Principal;
+use super::problem::{Problem, ProblemBody};
+use crate::app::App;
+use crate::audit::Act;
+use crate::journal;
+use crate::masking::Sight;
+use crate::queries::{self, CaseSummary};
+
+/// Fields that one request may have shown.
+const FIELDS_MAX: usize = 20;
+/// A reason shorter than this says nothing.
+const REASON_CHARS_MIN: usize = 8;
+const REASON_CHARS_MAX: usize = 500;
+const SEARCHING: &[Role] =
+    &[Role::StationHead, Role::Receptionist, Role::Mediator, Role::MediationDirector, Role::Supervisor];
+
+/// Adds this room's routes.
+pub(super) fn routes(config: &mut web::ServiceConfig) {
+    config.route("/cases/{id}/reveal", web::post().to(reveal)).route("/persons/search", web::post().to(search));
+}
+
+/// What shall be shown, and why.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RevealRequest {
+    /// Registers or texts: `parties.ID.id_number`, `report.reporter_phone`, `narrative`.
+    pub fields: Vec<String>,
+    /// 8 to 500 characters, without numbers of persons.
+    pub reason: String,
+}
+
+/// What was shown.
+#[derive(Serialize, ToSchema)]
+pub struct Revealed {
+    /// The full values, by field.
+    #[schema(value_type = Object)]
+    pub values: BTreeMap<String, Value>,
+}
+
+/// Checks the words by which somebody answers for an act. They are kept for years, so that no number may stand in them.
+pub(super) fn reason(text: &str) -> Result<String, Problem> {
+    let text = text.trim();
+    let invalid =
+        |detail: String, remedy: &str| Err(Problem::invalid("field_invalid", detail).field("reason").remedy(remedy));
+    let chars = text.chars().count();
+    if !(REASON_CHARS_MIN..=REASON_CHARS_MAX).contains(&chars) {
+        let detail = format!("`reason` has {REASON_CHARS_MIN} to {REASON_CHARS_MAX} characters; this has {chars}");
+        return invalid(detail, "say for what it is needed");
+    }
+    if !numbers(text).is_empty() {
+        return invalid("`reason` holds an identity or phone number".into(), "leave it out; the case is named anyway");
+    }
+    Ok(text.to_owned())
+}
+
+/// Shows masked values of one case. Who, what and why stands in the audit log before the answer leaves.
+#[utoipa::path(post, path = "/v1/cases/{id}/reveal", tag = "cases", params(("id" = String, Path, description = "The document")),
+    request_body = RevealRequest,
+    responses((status = 200, body = Revealed), (status = 400, body = ProblemBody), (status = 403, body = ProblemBody),
+        (status = 404, body = ProblemBody)), security(("bearer" = [])))]
+pub(super) async fn reveal(
+    principal: Principal,
+    id: web::Path<DocumentId>,
+    body: web::Json<Value>,
+    app: web::Data<App>,
+) -> Result<HttpResponse, Problem> {
+    let (id, body) = (id.into_inner(), body.into_inner());
+    let shared = app.clone();
+    let revealed = app.transact(move |conn| -> Result<Revealed, Problem> {
+        let place = visible(conn, &principal, id, DocumentKind::Case)?;
+        if !Sight::of(&principal.subject, &place).may_reveal {
+            return Err(Problem::forbidden("your role does not have numbers shown")
+                .remedy("ask the mediator, the reception or a supervisor of the community"));
+        }
+        let asked: RevealRequest =
+            serde_json::from_value(body).map_err(|e| Problem::invalid("json_invalid", e.to_string()))?;
+        let reason = reason(&asked.reason)?;
+        if asked.fields.is_empty() || asked.fields.len() > FIELDS_MAX {
+            return Err(Problem::invalid("field_invalid", format!("1 to {FIELDS_MAX} fields")).field("fields"));
+        }
+        let document = journal::load(conn, id)?.ok_or_else(|| Problem::not_found("there is no such case"))?;
+        let mut values = BTreeMap::new();
+        for field in asked.fields {
+            let value = match document.text(&field) {
+                Some(text) => Value::String(text),
+                None if holds_text(&field) => document.field(&field).unwrap_or(Value::Null),
+                None => {
+                    let name: String = field.chars().take(100).collect();
+                    return Err(
+                        Problem::invalid("field_unknown", format!("a case has no text `{name}`")).field("fields")
+                    );
+                }
+            };
+            values.insert(field, value);
+        }
+        let detail = json!({ "fields": values.keys().collect::<Vec<_>>() });
+        Act::new(&principal.origin(), "case.reveal", id)
+            .community(&place.community)
+            .reason(&reason)
+            .detail(detail)
+            .record(conn, shared.now_ms(), &shared.entropy)?;
+        Ok(Revealed { values })
+    });
+    Ok(HttpResponse::Ok().json(revealed.await?))
+}
+
+/// Whether a case has a text register of this path.
+fn holds_text(path: &str) -> bool {
+    let shape = DocumentKind::Case.shape();
+    match path.split('.').collect::<Vec<_>>().as_slice() {
+        [collection, id, name] => shape.collection(collection).is_some_and(|c| {
+            uuid::Uuid::parse_str(id).is_ok() && c.fields.iter().any(|f| f.path == *name && f.holds == Holds::Text)
+        }),
+        _ => shape.field(path) == Some(Holds::Text),
+    }
+}
+
+/// Whose cases are looked for.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PersonSearch {
+    /// A full identity or phone number. It travels in the body, so that no log of addresses holds it.
+    pub number: String,
+}
+
+/// Cases in which a number stands.
+#[derive(Serialize, ToSchema)]
+pub struct PersonCases {
+    /// Those that the asker may see, last changed first.
+    pub items: Vec<CaseSummary>,
+}
+
+/// The cases in which a full number stands, in a register or in a text: a repeated petition is recognised.
+#[utoipa::path(post, path = "/v1/persons/search", tag = "cases", request_body = PersonSearch,
+    responses((status = 200, body = PersonCases), (status = 400, body = ProblemBody), (status = 403, body = ProblemBody)),
+    security(("bearer" = [])))]
+pub(super) async fn search(
+    principal: Principal,
+    body: web::Json<PersonSearch>,
+    app: web::Data<App>,
+) -> Result<HttpResponse, Problem> {
+    principal.must_hold(SEARCHING)?;
+    let number = normal_number(&body.number);
+    if !(5..=40).contains(&number.len()) {
+        return Err(Problem::invalid("field_invalid", "`number` is a full identity or phone number").field("number"));
+    }
+    let shared = app.clone();
+    let items = app.run(move |conn| -> Result<Vec<CaseSummary>, Problem> {
+        let Some(key) = &shared.law.numbers else { return Ok(Vec::new()) };
+        let term = key.number(&number);
+        let items = queries::cases_with_number(conn, &principal.subject, &term)?;
+        // The hash says whose cases were looked for to those who know the number, and to nobody else.
+        let detail = json!({ "number": term, "found": items.len() });
+        Act::new(&principal.origin(), "person.search", "cases").detail(detail).record(
+            conn,
+            shared.now_ms(),
+            &shared.entropy,
+        )?;
+        Ok(items)
+    });
+    Ok(HttpResponse::Ok().json(PersonCases { items: items.await? }))
+}
