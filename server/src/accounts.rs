@@ -3,6 +3,7 @@
 pub mod devices;
 pub mod grants;
 pub mod keys;
+pub mod lockout;
 pub mod password;
 pub mod roster;
 pub mod sessions;

@@ -14,6 +14,8 @@ use crate::accounts::keys::{Claims, Keys, Purpose, TokenError};
 use crate::clock::SystemEntropy;
 use crate::config::Config;
 use crate::db::{AnyConnection, Database, DbError};
+use crate::guard::Guard;
+use crate::guard::address::AddressError;
 use crate::http::problem::Problem;
 use crate::journal;
 use crate::live::Live;
@@ -50,6 +52,8 @@ pub struct App {
     pub live: Arc<Live>,
     /// The contents of attachments.
     pub objects: Objects,
+    /// Who is let in.
+    pub guard: Guard,
     /// Taken while a password is checked.
     pub password_checks: Semaphore,
     access_keys: KeyCache,
@@ -77,6 +81,9 @@ pub enum AppError {
         /// What is wrong with it.
         problem: String,
     },
+    /// A setting is at fault.
+    #[error("configuration: {0}")]
+    Setting(#[from] AddressError),
     /// The figures could not be registered.
     #[error("the metrics cannot be registered: {0}")]
     Metrics(#[from] prometheus::Error),
@@ -96,6 +103,7 @@ impl App {
         entropy: Arc<dyn Entropy>,
         migrate: bool,
     ) -> Result<Self, AppError> {
+        let guard = Guard::new(&config, Arc::clone(&clock))?;
         let db = Database::open(&config.database)?;
         if migrate || !db.is_postgres() {
             for name in db.migrate()? {
@@ -104,13 +112,15 @@ impl App {
         } else if !db.ready()? {
             return Err(AppError::NotMigrated);
         }
-        let (journal, numbers) = db.transaction(|conn| {
+        let (journal, numbers, access, time, relay) = db.transaction(|conn| -> Result<_, DbError> {
             // Made here once and for all: a key made later, in a transaction that is rolled back, would sign what nobody can verify.
-            for purpose in [Purpose::Access, Purpose::Time, Purpose::Relay, Purpose::Audit, Purpose::Numbers] {
-                Keys::load(conn, purpose, clock.now_ms(), &entropy)?;
-            }
+            let mut keys = |purpose| Keys::load(conn, purpose, clock.now_ms(), &entropy);
+            let (access, time) = (keys(Purpose::Access)?, keys(Purpose::Time)?);
+            let relay = keys(Purpose::Relay)?;
+            keys(Purpose::Audit)?;
+            keys(Purpose::Numbers)?;
             let numbers = NumberKey::load(conn, clock.now_ms(), &entropy)?;
-            Ok::<_, DbError>((journal::identity(conn, clock.now_ms(), &entropy)?, numbers))
+            Ok((journal::identity(conn, clock.now_ms(), &entropy)?, numbers, access, time, relay))
         })?;
         Ok(Self {
             db,
@@ -122,10 +132,11 @@ impl App {
             journal,
             metrics: Metrics::new()?,
             live: Arc::default(),
+            guard,
             password_checks: Semaphore::new(PASSWORD_CHECKS_MAX),
-            access_keys: KeyCache::new(Purpose::Access),
-            time_keys: KeyCache::new(Purpose::Time),
-            relay_keys: KeyCache::new(Purpose::Relay),
+            access_keys: KeyCache::new(Purpose::Access, access),
+            time_keys: KeyCache::new(Purpose::Time, time),
+            relay_keys: KeyCache::new(Purpose::Relay, relay),
         })
     }
 
@@ -190,6 +201,12 @@ impl App {
         self.relay_keys.get(conn, self, KEYS_RETRY)
     }
 
+    /// What an access token says, by the keys at hand: the database is not asked. `None` also when a key is not known yet.
+    pub fn known_claims(&self, token: &str) -> Option<Claims> {
+        let (_, keys) = self.access_keys.read.read().unwrap_or_else(PoisonError::into_inner).clone();
+        keys.check(token, self.now_ms()).ok()
+    }
+
     /// Checks an access token; one that is signed by a key not seen yet is looked up once more.
     pub fn check_token(&self, conn: &mut AnyConnection, token: &str) -> Result<Result<Claims, TokenError>, DbError> {
         let checked = self.access_keys(conn)?.check(token, self.now_ms());
@@ -203,23 +220,21 @@ impl App {
 
 struct KeyCache {
     purpose: Purpose,
-    read: RwLock<Option<(Instant, Arc<Keys>)>>,
+    read: RwLock<(Instant, Arc<Keys>)>,
 }
 
 impl KeyCache {
-    fn new(purpose: Purpose) -> Self {
-        Self { purpose, read: RwLock::new(None) }
+    fn new(purpose: Purpose, keys: Keys) -> Self {
+        Self { purpose, read: RwLock::new((Instant::now(), Arc::new(keys))) }
     }
 
     fn get(&self, conn: &mut AnyConnection, app: &App, fresh: Duration) -> Result<Arc<Keys>, DbError> {
-        let cached = self.read.read().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some((at, keys)) = cached
-            && at.elapsed() < fresh
-        {
+        let (at, keys) = self.read.read().unwrap_or_else(PoisonError::into_inner).clone();
+        if at.elapsed() < fresh {
             return Ok(keys);
         }
         let keys = Arc::new(Keys::load(conn, self.purpose, app.now_ms(), &app.entropy)?);
-        *self.read.write().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), Arc::clone(&keys)));
+        *self.read.write().unwrap_or_else(PoisonError::into_inner) = (Instant::now(), Arc::clone(&keys));
         Ok(keys)
     }
 }

@@ -18,10 +18,42 @@ pub struct Config {
     pub workers: usize,
     /// How long an access token is good, minutes.
     pub access_minutes: i64,
-    /// How long a session lasts, days.
+    /// How long a session lasts after it was last refreshed, days.
     pub refresh_days: i64,
+    /// How long a session lasts after the sign-in, days, however often it is refreshed.
+    pub session_days: i64,
+    /// Who shows this as a bearer token may read the figures from elsewhere than this machine.
+    pub metrics_token: Option<String>,
+    /// The certificate chain (PEM): with it and `tls_key` the server speaks TLS.
+    pub tls_cert: Option<String>,
+    /// The certificate's private key (PEM).
+    pub tls_key: Option<String>,
     /// How often the scheduler looks for what is due, ms.
     pub scheduler_interval_ms: u64,
+    /// Proxies whose word about a client's address is believed: addresses or blocks.
+    pub trusted_proxies: Vec<String>,
+    /// The header in which they give it: `x-forwarded-for` or `forwarded`.
+    pub proxy_header: String,
+    /// Phones that may begin a sync, and open a live stream, in a second; 0: no limit.
+    pub sync_rate_per_second: u32,
+    /// How many of them at once.
+    pub sync_burst: u32,
+    /// Phones whose moment to come back is remembered.
+    pub sync_queue_max: usize,
+    /// Sync requests answered at the same time.
+    pub sync_in_flight_max: usize,
+    /// Sync requests of one phone in a second, over 40 seconds; 0: no limit.
+    pub sync_device_per_second: u32,
+    /// Sign-ins from one address in a minute; 0: no limit.
+    pub login_per_minute: u32,
+    /// Refreshed tokens from one address in a minute; 0: no limit.
+    pub refresh_per_minute: u32,
+    /// Phones that one account registers in an hour; 0: no limit.
+    pub register_per_hour: u32,
+    /// Requests without a valid token from one address in a minute; 0: no limit.
+    pub strangers_per_minute: u32,
+    /// The longest time for one request, body included, s.
+    pub request_seconds: u64,
     /// How often live streams look for what other processes committed, ms; what this one commits is told at once.
     pub live_poll_ms: u64,
     /// How often a silent live stream shows that it stands, s.
@@ -105,7 +137,23 @@ impl Default for Config {
             workers: 2,
             access_minutes: 10,
             refresh_days: 30,
+            session_days: 180,
+            metrics_token: None,
+            tls_cert: None,
+            tls_key: None,
             scheduler_interval_ms: 1_000,
+            trusted_proxies: Vec::new(),
+            proxy_header: "x-forwarded-for".into(),
+            sync_rate_per_second: 100,
+            sync_burst: 300,
+            sync_queue_max: 50_000,
+            sync_in_flight_max: 256,
+            sync_device_per_second: 50,
+            login_per_minute: 120,
+            refresh_per_minute: 1_200,
+            register_per_hour: 20,
+            strangers_per_minute: 600,
+            request_seconds: 120,
             live_poll_ms: 500,
             live_heartbeat_seconds: 15,
             live_retry_ms: 5_000,
@@ -179,7 +227,8 @@ impl Config {
 
     /// The configuration as TOML, the database's password masked.
     pub fn shown(&self) -> String {
-        let shown = Self { database: mask(&self.database), ..self.clone() };
+        let metrics_token = self.metrics_token.as_ref().map(|_| "***".to_owned());
+        let shown = Self { database: mask(&self.database), metrics_token, ..self.clone() };
         toml::to_string_pretty(&shown).unwrap_or_default()
     }
 }

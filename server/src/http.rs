@@ -8,6 +8,7 @@ pub mod cases;
 pub mod devices;
 pub mod events;
 pub mod extract;
+mod guard;
 pub mod halls;
 pub mod health;
 mod observe;
@@ -46,6 +47,7 @@ pub fn application(
         .app_data(web::QueryConfig::default().error_handler(query_problem))
         .app_data(web::PayloadConfig::new(limits::WIRE_BYTES_MAX))
         .configure(routes)
+        .wrap(from_fn(guard::guard))
         .wrap(from_fn(observe::observe))
 }
 

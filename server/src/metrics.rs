@@ -11,6 +11,8 @@ pub struct Metrics {
     pub requests: IntCounterVec,
     /// Seconds by method and route.
     pub seconds: HistogramVec,
+    /// Requests put off, by the limit that they met.
+    pub put_off: IntCounterVec,
     /// Changes accepted into the journal.
     pub changes_accepted: IntCounter,
     /// Changes put into quarantine.
@@ -40,6 +42,7 @@ impl Metrics {
         let metrics = Self {
             requests,
             seconds,
+            put_off: IntCounterVec::new(Opts::new("fengqiao_put_off_total", "Requests put off, by limit"), &["limit"])?,
             changes_accepted: counter("fengqiao_changes_accepted_total", "Changes accepted into the journal")?,
             changes_quarantined: counter("fengqiao_changes_quarantined_total", "Changes put into quarantine")?,
             escalations: counter("fengqiao_escalations_total", "Cases raised by rule")?,
@@ -49,6 +52,7 @@ impl Metrics {
         };
         metrics.registry.register(Box::new(metrics.requests.clone()))?;
         metrics.registry.register(Box::new(metrics.seconds.clone()))?;
+        metrics.registry.register(Box::new(metrics.put_off.clone()))?;
         for c in
             [&metrics.changes_accepted, &metrics.changes_quarantined, &metrics.escalations, &metrics.escalation_errors]
         {

@@ -6,13 +6,16 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use actix_web::{HttpServer, web};
+use rustls::ServerConfig;
 use sync_core::time::Clock;
 use tokio::sync::{oneshot, watch};
 
+use crate::accounts::lockout;
 use crate::app::{App, AppError};
 use crate::config::Config;
 use crate::objects::gc;
-use crate::{audit, escalation, http, live};
+use crate::tls::{Certificates, TlsError};
+use crate::{audit, escalation, http, live, tls};
 
 /// Why a server does not run.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +31,9 @@ pub enum ServeError {
         /// What the system says.
         source: std::io::Error,
     },
+    /// It cannot speak TLS as configured.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// It failed while it ran.
     #[error("the server failed")]
     Failed(#[source] std::io::Error),
@@ -39,14 +45,17 @@ pub struct RunningServer {
     pub address: SocketAddr,
     /// What it works with.
     pub app: Arc<App>,
+    /// The certificate in use, where it speaks TLS.
+    pub certificates: Option<Arc<Certificates>>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<std::io::Result<()>>>,
 }
 
 impl RunningServer {
-    /// `http://` and the address.
+    /// `https://` or `http://`, and the address.
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        let scheme = if self.certificates.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.address)
     }
 
     /// Stops it: no new connections, requests in flight are finished, the scheduler ends.
@@ -107,18 +116,23 @@ pub fn serve(config: Config, clock: Arc<dyn Clock>) -> Result<RunningServer, Ser
 
 /// Starts a server on an application that is open.
 pub fn serve_app(app: Arc<App>) -> Result<RunningServer, ServeError> {
+    let certificates = Certificates::of(&app.config)?;
+    let tls = certificates.as_ref().map(Certificates::server_config).transpose()?;
     let listen = app.config.listen.clone();
     let refused = |source| ServeError::Listen { listen: listen.clone(), source };
     let listener = std::net::TcpListener::bind(&listen).map_err(refused)?;
     let address = listener.local_addr().map_err(refused)?;
+    if tls.is_none() && !address.ip().is_loopback() {
+        tracing::warn!(%address, "passwords and records travel in clear: set `tls_cert` and `tls_key`, or listen on loopback behind a proxy");
+    }
     let (stop, stopped) = oneshot::channel();
     let (ready, readied) = std::sync::mpsc::channel();
-    let inner = Arc::clone(&app);
+    let (inner, watched) = (Arc::clone(&app), certificates.clone());
     let thread = std::thread::Builder::new()
         .name("server".into())
-        .spawn(move || actix_web::rt::System::new().block_on(work(inner, listener, stopped, ready)))
+        .spawn(move || actix_web::rt::System::new().block_on(work(inner, listener, tls.zip(watched), stopped, ready)))
         .map_err(ServeError::Failed)?;
-    let mut running = RunningServer { address, app, stop: Some(stop), thread: Some(thread) };
+    let mut running = RunningServer { address, app, certificates, stop: Some(stop), thread: Some(thread) };
     // The sender is dropped without a word when the server could not begin.
     if readied.recv().is_err() {
         running.end()?;
@@ -129,6 +143,7 @@ pub fn serve_app(app: Arc<App>) -> Result<RunningServer, ServeError> {
 async fn work(
     app: Arc<App>,
     listener: std::net::TcpListener,
+    tls: Option<(ServerConfig, Arc<Certificates>)>,
     stopped: oneshot::Receiver<()>,
     ready: std::sync::mpsc::Sender<()>,
 ) -> std::io::Result<()> {
@@ -138,9 +153,16 @@ async fn work(
         .shutdown_timeout(app.config.shutdown_seconds)
         // Whoever hangs up during a stream has gone; nobody here half-closes.
         .h1_allow_half_closed(false)
-        .disable_signals()
-        .listen(listener)?
-        .run();
+        // A head that dribbles in is not waited for; a body has `request_seconds`.
+        .client_request_timeout(Duration::from_secs(10))
+        .keep_alive(Duration::from_secs(75))
+        .disable_signals();
+    let (tls, certificates) = tls.unzip();
+    let server = match tls {
+        Some(tls) => server.listen_rustls_0_23(listener, tls)?,
+        None => server.listen(listener)?,
+    }
+    .run();
     let handle = server.handle();
     let (halt, halted) = watch::channel(false);
     let collecting = halted.clone();
@@ -150,6 +172,8 @@ async fn work(
     let sealer = actix_web::rt::spawn(audit::seal_regularly(Arc::clone(&app), sealing));
     let streams = actix_web::rt::spawn(live::run(Arc::clone(&app), halted));
     let collector = actix_web::rt::spawn(gc::schedule(Arc::clone(&app), collecting));
+    let house = actix_web::rt::spawn(keep_house(Arc::clone(&app), halt.subscribe()));
+    let watching = certificates.map(|c| actix_web::rt::spawn(tls::watch(c, halt.subscribe())));
     let serving = actix_web::rt::spawn(server);
     let _ = ready.send(());
     // Either word means the same: whoever held the other end wants it to stop.
@@ -160,8 +184,31 @@ async fn work(
     handle.stop(true).await;
     let _ = scheduler.await;
     let _ = collector.await;
+    let _ = house.await;
+    if let Some(watching) = watching {
+        let _ = watching.await;
+    }
     // Last, so that what the last requests did is in the chain too.
     let _ = finish.send(true);
     let _ = sealer.await;
     serving.await.map_err(std::io::Error::other)?
+}
+
+/// How often what need not be remembered is forgotten.
+const HOUSE_EVERY: Duration = Duration::from_secs(600);
+
+async fn keep_house(app: Arc<App>, mut stop: watch::Receiver<bool>) {
+    loop {
+        tokio::select! {
+            _ = stop.changed() => return,
+            () = tokio::time::sleep(HOUSE_EVERY) => {}
+        }
+        let inner = Arc::clone(&app);
+        let forget = move || inner.db.transaction(|conn| lockout::forget(conn, inner.now_ms()));
+        match tokio::task::spawn_blocking(forget).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "old sign-ins were not forgotten"),
+            Err(error) => tracing::error!(%error, "old sign-ins were not forgotten"),
+        }
+    }
 }

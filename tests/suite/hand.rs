@@ -57,6 +57,16 @@ impl Hand {
         hand
     }
 
+    /// Where it sends its syncs.
+    pub fn sync_url(&self) -> String {
+        format!("{}/v1/sync", self.url)
+    }
+
+    /// Turns to the server where it runs now.
+    pub fn move_to(&mut self, world: &World) {
+        self.url = world.url();
+    }
+
     pub fn claim(&self) -> TimeClaim {
         TimeClaim { hlc: Hlc { wall_ms: self.wall_ms, count: 0 }, anchor: None }
     }

@@ -1,15 +1,21 @@
 //! One test binary: two cores link once. Runs on SQLite, and on PostgreSQL when `FENGQIAO_TEST_POSTGRES` names a cluster.
 
+mod admission;
 mod attachments;
 mod audit;
 mod authority_coverage;
 mod bad_input;
 mod hand;
+mod headers;
 mod http;
 mod live;
+mod lock_out;
 mod masking;
 mod operations;
 mod properties;
+mod rate_limit;
 mod relay;
 mod road;
+mod secrets;
 mod tidy;
+mod tls;

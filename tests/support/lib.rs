@@ -80,6 +80,11 @@ impl World {
             scheduler_interval_ms: 3_600_000,
             shutdown_seconds: 1,
             attachment_gc_minutes: 0,
+            // All tests come from one address.
+            login_per_minute: 0,
+            refresh_per_minute: 0,
+            register_per_hour: 0,
+            strangers_per_minute: 0,
             ..self.settings.clone()
         };
         change(&mut config);
@@ -99,6 +104,11 @@ impl World {
     /// The server's inside.
     pub fn app(&self) -> Arc<App> {
         self.server.as_ref().unwrap().app.clone()
+    }
+
+    /// The certificate that the server uses.
+    pub fn certificates(&self) -> Arc<server::tls::Certificates> {
+        self.server.as_ref().unwrap().certificates.clone().unwrap()
     }
 
     /// Its address.

@@ -21,9 +21,25 @@ struct Row {
     device_id: Option<String>,
     current_hash: Vec<u8>,
     previous_hash: Option<Vec<u8>>,
-    _created_ms: i64,
+    created_ms: i64,
     expires_ms: i64,
     revoked_ms: Option<i64>,
+}
+
+/// How long sessions last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lifetime {
+    /// Days after its last refresh.
+    pub idle_days: i64,
+    /// Days after the sign-in, however often it is refreshed.
+    pub whole_days: i64,
+}
+
+impl Lifetime {
+    fn end_ms(&self, opened_ms: i64, now_ms: i64) -> i64 {
+        let after = |ms: i64, days: i64| ms.saturating_add(days.saturating_mul(86_400_000));
+        after(now_ms, self.idle_days).min(after(opened_ms, self.whole_days))
+    }
 }
 
 /// A session that has just been opened or refreshed.
@@ -79,7 +95,7 @@ pub fn open(
     user: UserId,
     device: Option<DeviceId>,
     now_ms: i64,
-    days: i64,
+    lifetime: &Lifetime,
     entropy: &dyn Entropy,
 ) -> Result<Opened, DbError> {
     let session = UserId::from_parts(now_ms, entropy.ten()).0;
@@ -91,7 +107,7 @@ pub fn open(
             sessions::device_id.eq(device.map(|d| d.to_string())),
             sessions::current_hash.eq(hash(&refresh_token)),
             sessions::created_ms.eq(now_ms),
-            sessions::expires_ms.eq(now_ms + days * 86_400_000),
+            sessions::expires_ms.eq(lifetime.end_ms(now_ms, now_ms)),
         ))
         .execute(conn)?;
     Ok(Opened { session, user, device, refresh_token })
@@ -111,6 +127,7 @@ pub fn refresh(
     token: &str,
     proof: Option<&[u8]>,
     now_ms: i64,
+    lifetime: &Lifetime,
     entropy: &dyn Entropy,
 ) -> Result<Result<Opened, RefreshError>, RefreshError> {
     let presented = hash(token);
@@ -153,7 +170,11 @@ pub fn refresh(
         presented
     };
     diesel::update(sessions::table.find(&row.id))
-        .set((sessions::current_hash.eq(hash(&refresh_token)), sessions::previous_hash.eq(Some(previous))))
+        .set((
+            sessions::current_hash.eq(hash(&refresh_token)),
+            sessions::previous_hash.eq(Some(previous)),
+            sessions::expires_ms.eq(lifetime.end_ms(row.created_ms, now_ms)),
+        ))
         .execute(conn)?;
     let user = row.user_id.parse().map_err(|_| DbError::Row(format!("session {}", row.id)))?;
     let session = Uuid::parse_str(&row.id).map_err(|_| DbError::Row(format!("session {}", row.id)))?;

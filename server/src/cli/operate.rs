@@ -22,8 +22,12 @@ const IMPORT_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 #[derive(Subcommand)]
 pub(super) enum KeysCommand {
-    /// Make a new key that is used from now on; what the old one signed stays good.
+    /// Make a new key that is used from now on. What the old one signed stays good: access tokens until they expire, time tokens
+    /// for ever.
     Rotate {
+        /// Somebody has the old key: nothing that it signed is believed any more.
+        #[arg(long)]
+        at_once: bool,
         /// What the key signs.
         #[arg(long, value_enum, default_value = "access")]
         purpose: KeyPurpose,
@@ -86,15 +90,26 @@ pub(super) fn import(config: Config, file: &Path) -> Result<(), Failure> {
 }
 
 pub(super) fn keys(config: Config, command: &KeysCommand) -> Result<(), Failure> {
-    let KeysCommand::Rotate { purpose } = command;
+    let KeysCommand::Rotate { purpose, at_once } = command;
     let purpose = match purpose {
         KeyPurpose::Access => Purpose::Access,
         KeyPurpose::Time => Purpose::Time,
         KeyPurpose::Relay => Purpose::Relay,
     };
+    let keep_ms = match (at_once, purpose) {
+        (true, Purpose::Relay) => {
+            return Err(Failure::input(
+                "what is sealed to a relay key can only be opened with it; it is never retired",
+            ));
+        }
+        (true, _) => Some(0),
+        (false, Purpose::Access) => Some(config.access_minutes.saturating_add(1).saturating_mul(60_000)),
+        // A phone that was offline for months shows tokens of that time.
+        (false, _) => None,
+    };
     let app = open(config)?;
     let kid = app.db.transaction(|conn| -> Result<_, crate::db::DbError> {
-        let kid = Keys::rotate(conn, purpose, app.now_ms(), &app.entropy)?;
+        let kid = Keys::rotate(conn, purpose, app.now_ms(), keep_ms, &app.entropy)?;
         Act::new(&Origin::operator(), "keys.rotate", &kid).record(conn, app.now_ms(), &app.entropy)?;
         Ok(kid)
     })?;

@@ -44,6 +44,7 @@ diesel::table! {
         bytes -> Binary,
     }
 }
+diesel::table! { login_sources (account, source) { account -> Text, source -> Text, failures -> BigInt, failed_ms -> Nullable<BigInt>, succeeded_ms -> Nullable<BigInt>, } }
 diesel::table! { settings (name) { name -> Text, value -> Text, } }
 diesel::table! {
     journal (community, position) {

@@ -1,6 +1,9 @@
 //! Signing in and out, and fresh tokens. An answer never tells whether a login exists.
 
-use actix_web::{HttpResponse, web};
+use std::time::Duration;
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, web};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
@@ -11,14 +14,18 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::extract::Principal;
+use super::guard::client_address;
 use super::problem::{Problem, ProblemBody};
-use crate::accounts::sessions::{Opened, RefreshError};
+use crate::accounts::lockout::{self, Attempt};
+use crate::accounts::sessions::{Lifetime, Opened, RefreshError};
 use crate::accounts::{devices, grants, password, sessions, users};
 use crate::app::App;
 use crate::db::{AnyConnection, DbError};
 
 const PASSWORD_BYTES_MAX: usize = 1_024;
 const TOKEN_BYTES_MAX: usize = 256;
+/// The longest wait for one's turn to have a password checked.
+const TURN_MAX: Duration = Duration::from_secs(20);
 
 /// Who signs in.
 #[derive(Deserialize, ToSchema)]
@@ -31,6 +38,10 @@ pub struct LoginRequest {
     /// The registered phone that the session shall be bound to.
     #[serde(default)]
     pub device: Option<String>,
+    /// Base64 of the Ed25519 signature, by the device's key, of `fengqiao-login:`, the device's id, a line feed, the login, a line
+    /// feed, and the password. A phone that gives it is not slowed down by what strangers guess.
+    #[serde(default)]
+    pub proof: Option<String>,
 }
 
 /// A refresh token to be replaced.
@@ -144,14 +155,37 @@ pub(super) fn tokens(app: &App, conn: &mut AnyConnection, opened: Opened) -> Res
     })
 }
 
+/// How long sessions last here.
+pub(super) fn lifetime(app: &App) -> Lifetime {
+    Lifetime { idle_days: app.config.refresh_days, whole_days: app.config.session_days }
+}
+
+fn signature(proof: Option<String>) -> Result<Option<Vec<u8>>, Problem> {
+    let wrong = |e| Problem::invalid("field_invalid", format!("`proof` is not base64: {e}")).field("proof");
+    proof.map(|text| STANDARD.decode(text).map_err(wrong)).transpose()
+}
+
+fn slowed(wait_ms: i64) -> Problem {
+    let seconds = u32::try_from(wait_ms.saturating_add(999) / 1_000).unwrap_or(u32::MAX);
+    Problem::new(StatusCode::TOO_MANY_REQUESTS, "login_slowed", "too many wrong passwords came from where you are")
+        .retry_after_s(seconds)
+        .remedy("wait as long as `Retry-After` says; a phone that was registered to the account is not slowed down by others")
+}
+
+fn busy() -> Problem {
+    Problem::unavailable("busy", "more people sign in at once than this server can check").remedy("try again")
+}
+
 /// Signs in.
 #[utoipa::path(post, path = "/v1/auth/login", tag = "accounts", request_body = LoginRequest, security(()),
-    responses((status = 200, body = TokensView), (status = 400, body = ProblemBody), (status = 401, body = ProblemBody)))]
+    responses((status = 200, body = TokensView), (status = 400, body = ProblemBody), (status = 401, body = ProblemBody),
+        (status = 429, body = ProblemBody)))]
 pub(super) async fn login(
     app: web::Data<App>,
+    request: HttpRequest,
     body: web::Json<LoginRequest>,
 ) -> Result<web::Json<TokensView>, Problem> {
-    let LoginRequest { login, password, device } = body.into_inner();
+    let LoginRequest { login, password, device, proof } = body.into_inner();
     if password.len() > PASSWORD_BYTES_MAX {
         return Err(Problem::invalid("field_invalid", "a password has at most 1024 bytes").field("password"));
     }
@@ -159,19 +193,48 @@ pub(super) async fn login(
         Some(id) => Some(id.parse().map_err(|e| Problem::invalid("field_invalid", format!("{e}")).field("device"))?),
         None => None,
     };
-    let known = app.run(move |conn| users::by_login(conn, &login)).await?;
-    // Hashing takes memory and a core: a few at a time, and no connection is held meanwhile.
-    let turn = app.password_checks.acquire().await.map_err(|e| Problem::internal(&e))?;
+    let proof = signature(proof)?;
+    let address = client_address(&request);
+    // Hashing takes memory and a core: a few at a time, and no connection is held meanwhile. How the source stands is looked up in
+    // turn, so that attempts sent all at once are counted one after the other.
+    let turn = tokio::time::timeout(TURN_MAX, app.password_checks.acquire()).await;
+    let turn = turn.map_err(|_| busy())?.map_err(|e| Problem::internal(&e))?;
+    let now_ms = app.now_ms();
+    let message = device.map(|device| lockout::proof_message(device, &login, &password));
+    let (known, attempt) = app
+        .run(move |conn| -> Result<_, DbError> {
+            let known = users::by_login(conn, &login)?;
+            let phone = match (device, message, proof) {
+                (Some(device), Some(message), Some(proof)) => {
+                    lockout::is_own_phone(conn, known.as_ref(), device, &message, &proof)?.then_some(device)
+                }
+                _ => None,
+            };
+            let attempt = Attempt::look(conn, &login, phone, address, now_ms)?;
+            Ok((known, attempt))
+        })
+        .await?;
+    let wait_ms = attempt.wait_ms(now_ms);
+    if wait_ms > 0 {
+        app.metrics.put_off.with_label_values(&["lock_out"]).inc();
+        return Err(slowed(wait_ms));
+    }
     let hash = known.as_ref().map(|u| u.password_hash.clone());
     let fits =
         web::block(move || password::verify(&password, hash.as_deref())).await.map_err(|e| Problem::internal(&e))?;
+    let Some(user) = known.filter(|u| fits && u.active) else {
+        app.transact(move |conn| attempt.failed(conn, now_ms)).await?;
+        tracing::warn!(%address, "a sign-in failed");
+        return Err(Problem::unauthorised(
+            "login_failed",
+            "the login or the password is wrong, or the account is closed",
+        ));
+    };
     drop(turn);
-    let user = known.filter(|u| fits && u.active).ok_or_else(|| {
-        Problem::unauthorised("login_failed", "the login or the password is wrong, or the account is closed")
-    })?;
     let inner = app.clone();
     let opened = app.transact(move |conn| -> Result<TokensView, Problem> {
         let id: UserId = user.id.parse().map_err(|_| DbError::Row(format!("user {}", user.id)))?;
+        attempt.succeeded(conn, now_ms)?;
         if let Some(device) = device {
             let own = devices::find(conn, device)?.filter(|d| d.user_id == user.id && d.revoked_ms.is_none());
             if own.is_none() {
@@ -180,7 +243,7 @@ pub(super) async fn login(
                     .remedy("sign in without it and register the phone anew"));
             }
         }
-        let opened = sessions::open(conn, id, device, inner.now_ms(), inner.config.refresh_days, &inner.entropy)?;
+        let opened = sessions::open(conn, id, device, inner.now_ms(), &lifetime(&inner), &inner.entropy)?;
         tokens(&inner, conn, opened)
     });
     Ok(web::Json(opened.await?))
@@ -197,17 +260,18 @@ pub(super) async fn refresh(
     if refresh_token.len() > TOKEN_BYTES_MAX {
         return Err(RefreshError::Ended.into());
     }
-    let proof =
-        match proof {
-            Some(text) => Some(STANDARD.decode(text).map_err(|e| {
-                Problem::invalid("field_invalid", format!("`proof` is not base64: {e}")).field("proof")
-            })?),
-            None => None,
-        };
+    let proof = signature(proof)?;
     let inner = app.clone();
     // The refusal of a token met twice must be kept, so that it is a value of the transaction and not its error.
     let done = app.transact(move |conn| -> Result<Result<TokensView, Problem>, Problem> {
-        match sessions::refresh(conn, &refresh_token, proof.as_deref(), inner.now_ms(), &inner.entropy)? {
+        match sessions::refresh(
+            conn,
+            &refresh_token,
+            proof.as_deref(),
+            inner.now_ms(),
+            &lifetime(&inner),
+            &inner.entropy,
+        )? {
             Ok(opened) => tokens(&inner, conn, opened).map(Ok),
             Err(refused) => Ok(Err(refused.into())),
         }

@@ -11,7 +11,7 @@ use sync_core::ids::DeviceId;
 use sync_core::sync::relay::RelayKeys;
 use utoipa::ToSchema;
 
-use super::auth::{TokensView, tokens};
+use super::auth::{TokensView, lifetime, tokens};
 use super::extract::Principal;
 use super::problem::{Problem, ProblemBody};
 use crate::accounts::devices::Device;
@@ -150,7 +150,7 @@ pub(super) async fn register(
                 .remedy("let the phone make a new key")
         })?;
         Act::new(&principal.origin(), "device.register", id).record(conn, now_ms, &app.entropy)?;
-        let opened = sessions::open(conn, principal.user, Some(id), now_ms, app.config.refresh_days, &app.entropy)?;
+        let opened = sessions::open(conn, principal.user, Some(id), now_ms, &lifetime(app), &app.entropy)?;
         let token_keys = app.time_keys(conn)?.public().iter().map(|k| STANDARD.encode(k)).collect();
         let session = tokens(app, conn, opened)?;
         let relay = RelayKeysView::from(&relay::public_keys(app, conn)?);

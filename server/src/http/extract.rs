@@ -13,7 +13,9 @@ use sync_core::ids::{DeviceId, UserId};
 use sync_core::role::Role;
 use uuid::Uuid;
 
+use super::guard::client_address;
 use super::problem::Problem;
+use crate::accounts::keys::Claims;
 use crate::accounts::{devices, grants, sessions, users};
 use crate::app::App;
 use crate::audit::Origin;
@@ -70,6 +72,10 @@ impl Principal {
     /// Judges a token by what holds now.
     pub fn of_token(app: &App, conn: &mut AnyConnection, token: &str) -> Result<Self, Problem> {
         let claims = app.check_token(conn, token)??;
+        Self::of_claims(app, conn, claims)
+    }
+
+    fn of_claims(app: &App, conn: &mut AnyConnection, claims: Claims) -> Result<Self, Problem> {
         let ended = || Problem::unauthorised("session_ended", "the session has ended").remedy("sign in again");
         if !sessions::stands(conn, claims.sid)? {
             return Err(ended());
@@ -100,7 +106,7 @@ fn missing() -> Problem {
         .remedy("sign in at /v1/auth/login and send `Authorization: Bearer TOKEN`")
 }
 
-fn bearer(request: &HttpRequest) -> Result<String, Problem> {
+pub(super) fn bearer(request: &HttpRequest) -> Result<String, Problem> {
     let header = request.headers().get(AUTHORIZATION).ok_or_else(missing)?.to_str().map_err(|_| missing())?;
     let (scheme, token) = header.split_once(' ').ok_or_else(missing)?;
     if scheme.eq_ignore_ascii_case("bearer") { Ok(token.trim().to_owned()) } else { Err(missing()) }
@@ -112,8 +118,14 @@ impl Principal {
         let app = request.app_data::<web::Data<App>>().cloned();
         let app = app.ok_or_else(|| Problem::internal(&"the application is not attached"))?;
         let inner = app.clone();
-        let mut principal = app.run(move |conn| Self::of_token(&inner, conn, &token)).await?;
-        principal.address = request.peer_addr().map_or_else(|| "unknown".into(), |a| a.ip().to_string());
+        // The guard has looked at the token already, if it could with the keys at hand.
+        let known = request.extensions().get::<Claims>().cloned();
+        let found = app.run(move |conn| match known {
+            Some(claims) => Self::of_claims(&inner, conn, claims),
+            None => Self::of_token(&inner, conn, &token),
+        });
+        let mut principal = found.await?;
+        principal.address = client_address(request).to_string();
         Ok(principal)
     }
 }

@@ -178,6 +178,10 @@ impl ResponseError for Problem {
         if let Some(seconds) = self.retry_after_s {
             response.insert_header((RETRY_AFTER, seconds.to_string()));
         }
+        if self.status == StatusCode::REQUEST_TIMEOUT {
+            // The rest of its body would be taken for the next request.
+            response.force_close();
+        }
         response.body(serde_json::to_string(&self.body()).unwrap_or_default())
     }
 }

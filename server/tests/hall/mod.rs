@@ -122,7 +122,8 @@ impl Hall {
 
     /// Rotates the key of access tokens as another process would.
     pub(crate) fn rotate_keys(&self) {
-        let rotate = |conn: &mut _| Keys::rotate(conn, Purpose::Access, self.clock_shows(), &SystemEntropy);
+        let rotate =
+            |conn: &mut _| Keys::rotate(conn, Purpose::Access, self.clock_shows(), Some(600_000), &SystemEntropy);
         self.server.app.db.transaction(rotate).unwrap();
     }
 

@@ -61,6 +61,30 @@ fn an_access_token_ends_by_the_servers_clock_and_by_signing_out() {
 }
 
 #[test]
+fn a_session_that_is_used_goes_on_and_has_an_end_all_the_same() {
+    let world = World::new();
+    let hand = Hand::register(&world, "he");
+    let proof = |token: &str| Some(hand.key.sign(b"fengqiao-refresh:", token.as_bytes()));
+    let mut token = hand.refresh.clone();
+    let mut days = 0;
+    while days < 200 {
+        world.pass(20 * 24 * 60 * MINUTE);
+        days += 20;
+        let (status, reply) = refresh(&world, &token, proof(&token));
+        if status != 200 {
+            assert_eq!(problem(&reply), "session_ended");
+            break;
+        }
+        token = reply["refresh_token"].as_str().unwrap().to_owned();
+    }
+    assert_eq!(days, 180, "used every twenty days it lasts half a year, not thirty days");
+    let idle = Hand::register(&world, "colleague");
+    world.pass(31 * 24 * 60 * MINUTE);
+    let proof = Some(idle.key.sign(b"fengqiao-refresh:", idle.refresh.as_bytes()));
+    assert_eq!(refresh(&world, &idle.refresh, proof).0, 401, "unused it ends after thirty days");
+}
+
+#[test]
 fn a_wrong_password_is_a_problem_with_a_stable_code() {
     let world = World::new();
     let (status, reply) = world.post("/v1/auth/login", None, &json!({"login": "he", "password": "guess"}));

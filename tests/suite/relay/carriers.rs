@@ -203,7 +203,9 @@ fn relay_keys_that_were_rotated_reach_phones_and_old_parcels_still_open() {
     let app = world.app();
     let purpose = server::accounts::keys::Purpose::Relay;
     world.pass(HOUR);
-    app.db.transaction(|conn| server::accounts::keys::Keys::rotate(conn, purpose, app.now_ms(), &app.entropy)).unwrap();
+    app.db
+        .transaction(|conn| server::accounts::keys::Keys::rotate(conn, purpose, app.now_ms(), None, &app.entropy))
+        .unwrap();
     import(&colleague, &old);
     drop(app);
     // Another process has made the key; this one looks for it when it begins.

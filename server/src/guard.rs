@@ -1,0 +1,99 @@
+//! What stands between the network and everything else: who asks from where, how often he may, and who is let in when many come at
+//! once. All of it is decided before a body is read or the database is touched, in memory of bounded size, by each process for
+//! itself.
+
+pub mod address;
+pub mod admission;
+pub mod limits;
+pub mod steady;
+
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use sync_core::time::Clock;
+use tokio::sync::Semaphore;
+use uuid::Uuid;
+
+use crate::config::Config;
+use address::{AddressError, Proxies};
+use admission::{Answer, Room};
+use limits::{Limit, Quota};
+use steady::Steady;
+
+/// Seconds of its rate that a phone may sync without a pause: a first sync is many requests.
+const SYNC_BURST_S: u32 = 40;
+
+/// The guard of one process.
+pub struct Guard {
+    steady: Arc<Steady>,
+    /// Whom to believe about the address of a client.
+    pub proxies: Proxies,
+    /// Signing in, by address.
+    pub login: Limit,
+    /// Fresh tokens, by address.
+    pub refresh: Limit,
+    /// Registering phones, by account.
+    pub register: Limit,
+    /// Requests without a valid access token, by address.
+    pub strangers: Limit,
+    /// Sync requests, by device.
+    pub sync: Limit,
+    syncs: Mutex<Room>,
+    streams: Mutex<Room>,
+    /// Sync requests that are being answered.
+    pub in_flight: Semaphore,
+}
+
+/// What somebody wants to be admitted to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Door {
+    /// `POST /v1/sync`.
+    Sync,
+    /// `GET /v1/events`.
+    Events,
+}
+
+impl Guard {
+    /// A guard by these settings.
+    pub fn new(config: &Config, clock: Arc<dyn Clock>) -> Result<Self, AddressError> {
+        let steady = Arc::new(Steady::new(clock));
+        let limit = |name, quota: Option<Quota>| Limit::new(name, quota, Arc::clone(&steady));
+        let room = || Mutex::new(Room::new(config.sync_rate_per_second, config.sync_burst, config.sync_queue_max));
+        Ok(Self {
+            proxies: Proxies::new(&config.trusted_proxies, &config.proxy_header)?,
+            // Behind one address there may be a whole hall.
+            login: limit("login", Quota::per_minute(config.login_per_minute, 3)),
+            refresh: limit("refresh", Quota::per_minute(config.refresh_per_minute, 1)),
+            register: limit("register", Quota::per_hour(config.register_per_hour)),
+            strangers: limit("strangers", Quota::per_minute(config.strangers_per_minute, 1)),
+            sync: limit("sync", Quota::per_second(config.sync_device_per_second, SYNC_BURST_S)),
+            syncs: room(),
+            streams: room(),
+            in_flight: Semaphore::new(config.sync_in_flight_max.max(1)),
+            steady,
+        })
+    }
+
+    /// Whether somebody is let in now, or when he shall come back. `who` is his device, else his session.
+    pub fn admit(&self, door: Door, who: Uuid) -> Answer {
+        let room = match door {
+            Door::Sync => &self.syncs,
+            Door::Events => &self.streams,
+        };
+        room.lock().unwrap_or_else(PoisonError::into_inner).ask(who, self.steady.now_us())
+    }
+}
+
+/// The address by which a client is counted: an IPv6 client has a whole /64 to itself.
+pub fn counted(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V6(v6) => match v6.to_ipv4_mapped() {
+            Some(v4) => IpAddr::V4(v4),
+            None => {
+                let [a, b, c, d, ..] = v6.segments();
+                IpAddr::V6(std::net::Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+            }
+        },
+        v4 @ IpAddr::V4(_) => v4,
+    }
+}
