@@ -27,3 +27,6 @@ pub const PHONE_MIGRATIONS: &[&str] = &[
 pub const DEMO_IMPORT: &str = include_str!("../demo/import.toml");
 /// What the demo says, in both languages.
 pub const DEMO_MESSAGES: &str = include_str!("../messages/demo.toml");
+
+/// How long what is kept.
+pub const RETENTION: &str = include_str!("../reference/retention.toml");

@@ -4,8 +4,10 @@
 mod accounts;
 mod attachments;
 mod audit;
+mod erase;
 mod operate;
 mod relay;
+mod retention;
 
 use std::error::Error;
 use std::io::Write as _;
@@ -58,6 +60,12 @@ enum Command {
     /// The contents of attachments.
     #[command(subcommand)]
     Attachments(attachments::AttachmentsCommand),
+    /// How long what is kept.
+    #[command(subcommand)]
+    Retention(retention::RetentionCommand),
+    /// Erasure by law.
+    #[command(subcommand)]
+    Erase(erase::EraseCommand),
     /// The audit log.
     #[command(subcommand)]
     Audit(audit::AuditCommand),
@@ -149,6 +157,8 @@ fn run(cli: Cli, demo: Demo) -> Result<(), Failure> {
         Command::Keys(command) => operate::keys(config, &command),
         Command::Relay(command) => relay::relay(config, &command),
         Command::Attachments(command) => attachments::attachments(config, &command),
+        Command::Retention(command) => retention::run(config, command),
+        Command::Erase(command) => erase::run(config, command),
         Command::Audit(command) => audit::run(config, command),
         Command::Rebuild { check } => operate::rebuild(config, check),
         Command::Backup { file } => operate::backup(config, &file),

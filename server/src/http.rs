@@ -6,6 +6,7 @@ pub mod audit;
 pub mod auth;
 pub mod cases;
 pub mod devices;
+pub mod erasures;
 pub mod events;
 pub mod extract;
 mod guard;
@@ -68,7 +69,8 @@ fn routes(config: &mut web::ServiceConfig) {
         .configure(uploads::routes)
         .configure(attachments::routes)
         .configure(audit::routes)
-        .configure(persons::routes);
+        .configure(persons::routes)
+        .configure(erasures::routes);
     // What stands before `known` is open to everybody.
     config
         .configure(health::routes)

@@ -16,6 +16,7 @@ use sync_core::time::{Hlc, TimeClaim, Witness};
 use crate::accounts::{devices::Device, users};
 use crate::db::tables::{actors, quarantine};
 use crate::db::{AnyConnection, DbError};
+use crate::erasure;
 use crate::journal::{self, Append};
 use crate::masking::Sight;
 use crate::objects::refs;
@@ -132,6 +133,11 @@ fn document_entry(
     shelf: &mut Shelf,
 ) -> Result<Vec<PushResult>, DbError> {
     let mut document = shelf.document(conn, entry.document)?;
+    if document.is_none()
+        && let Some(erased) = erasure::of(conn, entry.document)?
+    {
+        return erasure::late(conn, context, bundle, (entry, readings), &erased);
+    }
     let none = BTreeMap::new();
     let standing = shelf.quarantined.get(&entry.document).unwrap_or(&none);
     // Nobody has rights in a community that this server does not know; whatever is sent for one is kept aside.
@@ -231,6 +237,20 @@ fn vouch(
     }))
 }
 
+/// Takes up a document that the server made of another one, whole.
+pub(crate) fn adopt(conn: &mut AnyConnection, context: &Context<'_>, document: &Document) -> Result<(), DbError> {
+    let append = |change| Append {
+        change,
+        author: UserId::SYSTEM,
+        device: None,
+        written_ms: context.now_ms,
+        witness: Witness::server(context.now_ms),
+    };
+    let appends: Vec<_> = document.changes().into_iter().map(append).collect();
+    commit(conn, context, document, &appends, false)?;
+    Ok(())
+}
+
 /// Appends, stores and projects: the end of every way through the door.
 fn commit(
     conn: &mut AnyConnection,
@@ -297,7 +317,7 @@ impl Shelf {
     }
 }
 
-fn put_aside(
+pub(crate) fn put_aside(
     conn: &mut AnyConnection,
     bundle: &Bundle,
     entry: &BundleEntry,
@@ -314,7 +334,10 @@ fn put_aside(
         return Ok(());
     }
     // A list shows it: numbers and names by their ends.
-    let preview = server::preview(entry.kind, &kept.bytes, document);
+    let preview = match document.is_none().then(|| Document::written(&kept.bytes)).flatten() {
+        Some(words) if kept.refusal.code == RefusalCode::Erased => words.lines().map(str::to_owned).collect(),
+        _ => server::preview(entry.kind, &kept.bytes, document),
+    };
     let preview: Vec<_> = preview.iter().map(|line| Sight::list().line(line)).collect();
     diesel::insert_into(quarantine::table)
         .values((

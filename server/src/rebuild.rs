@@ -43,7 +43,9 @@ pub fn rebuild(db: &Database, law: &Law, write: bool) -> Result<Report, DbError>
         let mut conn = db.get()?;
         law.numbers = NumberKey::known(&mut conn)?;
         report.gaps = gaps(&mut conn)?;
+        // What was erased is not made again.
         journal_table::table
+            .filter(journal_table::basis.ne(crate::erasure::TOMBSTONE))
             .select(journal_table::document)
             .distinct()
             .order(journal_table::document)

@@ -11,6 +11,7 @@ pub mod case;
 pub mod conflict;
 pub mod document;
 pub mod edit;
+pub mod erase;
 pub mod error;
 pub mod event;
 pub mod fold;

@@ -258,3 +258,4 @@ diesel::table! {
     }
 }
 diesel::allow_tables_to_appear_in_same_query!(areas, assignments, users, devices, sessions);
+diesel::allow_tables_to_appear_in_same_query!(cases, erasures);

@@ -6,8 +6,8 @@ use utoipa::{Modify, OpenApi};
 
 use super::problem::Problem;
 use super::{
-    areas, attachments, audit, auth, cases, devices, events, halls, health, patrols, persons, relay, sync, uploads,
-    users,
+    areas, attachments, audit, auth, cases, devices, erasures, events, halls, health, patrols, persons, relay, sync,
+    uploads, users,
 };
 
 #[derive(OpenApi)]
@@ -28,6 +28,7 @@ use super::{
         attachments::download, attachments::thumbnail, attachments::missing,
         audit::list,
         persons::reveal, persons::search,
+        erasures::list, erasures::ask, erasures::decide, erasures::proof,
         health::healthz, health::readyz, health::metrics,
     ),
     modifiers(&Bearer),

@@ -7,7 +7,7 @@ use actix_web::http::header::CONTENT_TYPE;
 use actix_web::{HttpRequest, HttpResponse, web};
 use sync_core::document::ChangeHash;
 use sync_core::error::{Refusal, RefusalCode};
-use sync_core::ids::DeviceId;
+use sync_core::ids::{DeviceId, DocumentId};
 use sync_core::limits;
 use sync_core::sync::relay::ParcelAnswer;
 use sync_core::sync::server::{Opened, scope};
@@ -24,7 +24,7 @@ use crate::app::App;
 use crate::audit::{self, Act};
 use crate::db::{AnyConnection, DbError};
 use crate::merge::Context;
-use crate::{feed, merge, relay};
+use crate::{erasure, feed, merge, relay};
 
 /// Adds this room's routes.
 pub fn routes(config: &mut web::ServiceConfig) {
@@ -167,7 +167,11 @@ fn answer(
     }
     // Cursors of another journal mean nothing here.
     let cursors = if request.journal == Some(identity) { request.cursors.as_slice() } else { &[] };
-    let feed = feed::collect(conn, &principal.subject, cursors, &request.doubts, &sent)?;
+    let mut feed = feed::collect(conn, &principal.subject, cursors, &request.doubts, &sent)?;
+    let spoken_of: Vec<DocumentId> = results.iter().map(|r: &PushResult| r.document).collect();
+    let spoken_of = [spoken_of, feed.wanted.iter().map(|w| w.document).collect()].concat();
+    let purge = erasure::orders(conn, device, (cursors, &feed.cursors), &spoken_of, now_ms)?;
+    feed.wanted.retain(|w| !purge.contains(&w.document));
     let key = time_keys.current().ok_or_else(|| Problem::internal(&"there is no key for time tokens"))?;
     // The person's roles are told whenever the phone shows that it knows other ones, fewer or more.
     let communities = principal.subject.communities();
@@ -185,7 +189,7 @@ fn answer(
         refused,
         deliveries: feed.deliveries,
         wanted: feed.wanted,
-        purge: Vec::new(),
+        purge,
         cursors: feed.cursors,
         grants: (!known_scope).then(|| principal.subject.grants.clone()),
         more: feed.more,

@@ -1,0 +1,122 @@
+//! Commands for erasure by law. The operator's machine knows no second person: who asked and who decided stand in the audit log.
+
+use clap::{Args, Subcommand};
+use sync_core::ids::DocumentId;
+
+use super::{Failure, open, say};
+use crate::app::App;
+use crate::audit::Origin;
+use crate::config::Config;
+use crate::erasure::{self, ErasureError, Wish};
+
+#[derive(Subcommand)]
+pub(super) enum EraseCommand {
+    /// Ask that a party be erased from a case: its entry, its statements, its name and numbers in the texts.
+    Person {
+        /// The case.
+        document: DocumentId,
+        /// The party's id.
+        party: String,
+        #[command(flatten)]
+        why: Why,
+    },
+    /// Ask that a whole case or patrol record be erased.
+    Case {
+        /// The document.
+        document: DocumentId,
+        #[command(flatten)]
+        why: Why,
+    },
+    /// Ask that an attachment be erased from a document.
+    Attachment {
+        /// The document.
+        document: DocumentId,
+        /// The hash of its content.
+        hash: String,
+        #[command(flatten)]
+        why: Why,
+    },
+    /// List what was asked and decided, one JSON object each.
+    List,
+    /// Erase what somebody asked for. It cannot be taken back.
+    Approve {
+        /// The erasure.
+        id: String,
+    },
+    /// Do not erase it.
+    Decline {
+        /// The erasure.
+        id: String,
+    },
+    /// Look for what is left of an erased document; ends with 1 if something is, or a phone has not confirmed.
+    Verify {
+        /// The document that was erased.
+        document: DocumentId,
+        /// A word that stood in it, looked for in every table and, on SQLite, in the database's files.
+        #[arg(long)]
+        word: Vec<String>,
+    },
+    /// Make the database's files forget what its tables no longer hold (VACUUM).
+    Scrub,
+}
+
+#[derive(Args)]
+pub(super) struct Why {
+    /// Why.
+    #[arg(long)]
+    reason: String,
+}
+
+fn at_fault(error: ErasureError) -> Failure {
+    match error {
+        ErasureError::Db(_) | ErasureError::Remake(_) => Failure::from(error),
+        other => Failure::input(other),
+    }
+}
+
+pub(super) fn run(config: Config, command: EraseCommand) -> Result<(), Failure> {
+    let files = if config.database.contains("://") { Vec::new() } else { files(&config.database) };
+    let app = open(config)?;
+    let ask = |kind: &str, document, part: String, why: Why| {
+        let wish = Wish { kind: kind.into(), document, part, reason: why.reason };
+        let asked = app
+            .db
+            .transaction(|conn| erasure::ask(conn, &app.context(), &Origin::operator(), &wish))
+            .map_err(at_fault)?;
+        say(&format!("asked; erase it with `fengqiao erase approve {}`", asked.id))
+    };
+    match command {
+        EraseCommand::Person { document, party, why } => ask("person", document, party, why),
+        EraseCommand::Case { document, why } => ask("case", document, String::new(), why),
+        EraseCommand::Attachment { document, hash, why } => ask("attachment", document, hash, why),
+        EraseCommand::List => {
+            erasure::list(&mut *app.db.get()?, None)?.iter().try_for_each(|e| say(&serde_json::to_string(e)?))
+        }
+        EraseCommand::Approve { id } => decide(&app, &id, true),
+        EraseCommand::Decline { id } => decide(&app, &id, false),
+        EraseCommand::Verify { document, word } => {
+            let proof = erasure::verify(&app.db, document, &word, &files).map_err(at_fault)?;
+            say(&serde_json::to_string_pretty(&proof)?)?;
+            if proof.is_complete() { Ok(()) } else { Err(Failure::from("the erasure is not complete")) }
+        }
+        EraseCommand::Scrub => Ok(erasure::scrub(&app.db)?),
+    }
+}
+
+fn decide(app: &App, id: &str, approve: bool) -> Result<(), Failure> {
+    let decide = |conn: &mut _| erasure::decide(conn, &app.context(), &Origin::operator(), id, approve, true);
+    let successor = app.db.transaction(decide).map_err(at_fault)?;
+    if !approve {
+        return say("declined");
+    }
+    erasure::scrub(&app.db)?;
+    match successor {
+        Some(successor) => say(&format!("erased; what is left is {successor}")),
+        None => say("erased"),
+    }
+}
+
+fn files(database: &str) -> Vec<String> {
+    let path = database.strip_prefix("sqlite:").unwrap_or(database);
+    ["", "-wal"].map(|end| format!("{path}{end}")).to_vec()
+}

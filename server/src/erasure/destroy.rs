@@ -1,0 +1,168 @@
+//! Destroying a document: its entries in the journal become tombstones at their positions, so that no cursor skips, and every other
+//! table forgets it. A last tombstone behind them is the order to phones.
+
+use std::collections::BTreeSet;
+
+use diesel::connection::SimpleConnection as _;
+use diesel::prelude::*;
+use diesel::sql_types::BigInt;
+use sync_core::document::{ChangeHash, RawChange};
+use sync_core::erase::{self, Part};
+use sync_core::ids::{ActorId, AreaCode, DocumentId, UserId};
+use sync_core::sync::server::desk_actor;
+use sync_core::time::Witness;
+
+use super::{Erased, Erasure, ErasureError};
+use crate::db::tables::{
+    attachment_refs, audit, cases, documents, erased_documents, erased_holders, journal as journal_table,
+    notifications, obligations, patrols, quarantine, uploads,
+};
+use crate::db::{AnyConnection, Database, DbError};
+use crate::journal::{self, Append};
+use crate::masking::NumberKey;
+use crate::merge::{self, Context};
+use crate::projection;
+
+/// The basis of an entry that was destroyed.
+pub(crate) const TOMBSTONE: &str = "erased";
+
+/// What stands for the identity of a destroyed change: enough to know it again, not enough to guess what it said.
+pub(super) fn trace(key: &NumberKey, hash: &[u8]) -> Vec<u8> {
+    key.mac_bytes("erased-change", hash).to_vec()
+}
+
+pub(super) fn destroy(
+    conn: &mut AnyConnection,
+    context: &Context<'_>,
+    erasure: &Erasure,
+    part: Option<&Part>,
+) -> Result<Option<DocumentId>, ErasureError> {
+    let id: DocumentId = erasure.document.parse().map_err(|_| ErasureError::NotFound("document"))?;
+    let community = AreaCode::new(erasure.community.clone()).map_err(|_| ErasureError::NotFound("community"))?;
+    journal::lock(conn, std::slice::from_ref(&community))?;
+    let document = journal::load(conn, id)?.ok_or(ErasureError::NotFound("document"))?;
+    let key = NumberKey::load(conn, context.now_ms, context.entropy)?;
+    let entries = journal::of_document(conn, id)?;
+    holders(conn, id, &entries)?;
+    let successor = match part {
+        Some(part) => {
+            let new = DocumentId::from_parts(context.now_ms, context.entropy.ten());
+            let actor = desk_actor(context.journal, UserId::SYSTEM);
+            let made = erase::without(&document, part, new, actor, context.now_ms)
+                .map_err(|e| ErasureError::Remake(e.to_string()))?;
+            merge::adopt(conn, context, &made)?;
+            Some(new)
+        }
+        None => None,
+    };
+    // The order: phones behind this position are told to forget.
+    let order = RawChange { hash: ChangeHash(random(context)), actor: ActorId([0; 16]), seq: 0, bytes: Vec::new() };
+    let append = Append {
+        change: order,
+        author: UserId::SYSTEM,
+        device: None,
+        written_ms: context.now_ms,
+        witness: Witness::server(context.now_ms),
+    };
+    let position = journal::append(conn, &community, id, &[append])?.pop().unwrap_or_default();
+    for entry in journal::of_document(conn, id)? {
+        let row = journal_table::table.find((&entry.community, entry.position));
+        diesel::update(row)
+            .set((
+                journal_table::hash.eq(trace(&key, &entry.hash)),
+                journal_table::actor.eq(vec![0; 16]),
+                journal_table::seq.eq(entry.position),
+                journal_table::author.eq(UserId::SYSTEM.to_string()),
+                journal_table::device.eq(None::<String>),
+                journal_table::written_ms.eq(entry.received_ms),
+                journal_table::earliest_ms.eq(entry.received_ms),
+                journal_table::latest_ms.eq(entry.received_ms),
+                journal_table::basis.eq(TOMBSTONE),
+                journal_table::bytes.eq(Vec::<u8>::new()),
+            ))
+            .execute(conn)?;
+    }
+    forget(conn, &erasure.document, &key)?;
+    let erased = Erased {
+        document: erasure.document.clone(),
+        kind: document.meta().kind.as_str().to_owned(),
+        community: erasure.community.clone(),
+        position,
+        erasure: erasure.id.clone(),
+        successor: successor.map(|s| s.to_string()),
+        erased_ms: context.now_ms,
+    };
+    diesel::insert_into(erased_documents::table).values(&erased).execute(conn)?;
+    Ok(successor)
+}
+
+fn random(context: &Context<'_>) -> [u8; 32] {
+    let mut bytes = [0; 32];
+    context.entropy.fill(&mut bytes);
+    bytes
+}
+
+/// The phones that held the document: those that wrote in it, and those that a sync gave it to.
+fn holders(conn: &mut AnyConnection, id: DocumentId, entries: &[journal::Entry]) -> Result<(), DbError> {
+    let mut held: BTreeSet<String> = entries.iter().filter_map(|e| e.device.clone()).collect();
+    let given = audit::table
+        .filter(audit::action.eq("sync.deliver"))
+        .filter(audit::detail.like(format!("%{}%", id.0.simple())))
+        .select(audit::device);
+    held.extend(given.load::<Option<String>>(conn)?.into_iter().flatten());
+    for device in held {
+        diesel::insert_into(erased_holders::table)
+            .values((erased_holders::document.eq(id.to_string()), erased_holders::device.eq(device)))
+            .execute(conn)?;
+    }
+    Ok(())
+}
+
+/// Every row that tells something of the document.
+fn forget(conn: &mut AnyConnection, id: &str, key: &NumberKey) -> Result<(), DbError> {
+    diesel::delete(documents::table.find(id)).execute(conn)?;
+    diesel::delete(cases::table.find(id)).execute(conn)?;
+    diesel::delete(patrols::table.find(id)).execute(conn)?;
+    diesel::delete(obligations::table.filter(obligations::document.eq(id))).execute(conn)?;
+    diesel::delete(notifications::table.filter(notifications::document.eq(id))).execute(conn)?;
+    diesel::delete(attachment_refs::table.filter(attachment_refs::document.eq(id))).execute(conn)?;
+    diesel::update(uploads::table.filter(uploads::document.eq(id))).set(uploads::expires_ms.eq(0)).execute(conn)?;
+    // That something was refused stays known, and not what.
+    let kept: Vec<(String, Vec<u8>)> =
+        quarantine::table.filter(quarantine::document.eq(id)).select((quarantine::id, quarantine::hash)).load(conn)?;
+    for (row, hash) in kept {
+        diesel::update(quarantine::table.find(row))
+            .set((
+                quarantine::hash.eq(trace(key, &hash)),
+                quarantine::detail.eq(""),
+                quarantine::preview.eq(""),
+                quarantine::bytes.eq(Vec::<u8>::new()),
+                quarantine::state.eq("erased"),
+            ))
+            .execute(conn)?;
+    }
+    let search = projection::search_id(id);
+    match conn {
+        AnyConnection::Sqlite(c) => {
+            // The index itself must not keep the terms of what is deleted.
+            c.batch_execute("INSERT INTO case_search (case_search, rank) VALUES ('secure-delete', 1)")?;
+            diesel::sql_query("DELETE FROM case_search WHERE rowid = ?").bind::<BigInt, _>(search).execute(c)?;
+            c.batch_execute("INSERT INTO case_search (case_search) VALUES ('optimize')")?;
+        }
+        AnyConnection::Postgres(c) => {
+            diesel::sql_query("DELETE FROM case_search WHERE search_id = $1").bind::<BigInt, _>(search).execute(c)?;
+        }
+    }
+    Ok(())
+}
+
+/// Makes the database's own files forget what its tables no longer hold: on SQLite the file is written anew and the log emptied; on
+/// PostgreSQL dead rows are cleared away, and their pages are written over in time.
+pub fn scrub(db: &Database) -> Result<(), DbError> {
+    let mut conn = db.get()?;
+    match &mut *conn {
+        AnyConnection::Sqlite(c) => c.batch_execute("VACUUM; PRAGMA wal_checkpoint(TRUNCATE);")?,
+        AnyConnection::Postgres(c) => c.batch_execute("VACUUM")?,
+    }
+    Ok(())
+}

@@ -1,0 +1,195 @@
+//! Proof of an erasure: every table is looked through for the document and for words that stood in it, on SQLite also the bytes of
+//! the file and its log; and for every phone that held it, whether it is known to have forgotten it.
+
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Binary, Text};
+use serde::Serialize;
+use sync_core::ids::DocumentId;
+use utoipa::ToSchema;
+
+use super::{Erased, ErasureError, destroy::TOMBSTONE};
+use crate::db::tables::{audit, erased_documents, erased_holders, journal, quarantine};
+use crate::db::{AnyConnection, Database, DbError};
+use crate::projection;
+
+/// Tables in which the id of an erased document may stand: they say that it was erased, not what it held.
+const MAY_NAME: &[&str] =
+    &["audit", "erasures", "erased_documents", "erased_holders", "journal", "quarantine", "uploads", "refused_parcels"];
+
+/// Something that should not be there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Found {
+    /// The table, or the file.
+    pub place: String,
+    /// What was found: `id`, `content`, or the number of the word that was given, from 1. Words themselves are not repeated.
+    pub what: String,
+    /// In how many rows; 1 for a file.
+    pub rows: i64,
+}
+
+/// A phone that held the document, or was told to forget it.
+#[derive(Debug, Clone, PartialEq, Eq, Queryable, Serialize, ToSchema)]
+pub struct Holder {
+    /// The phone.
+    pub device: String,
+    /// When it was last told, ms UTC.
+    pub told_ms: Option<i64>,
+    /// When it had shown that it has forgotten, ms UTC.
+    pub confirmed_ms: Option<i64>,
+}
+
+/// What is known of an erasure.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Proof {
+    /// The document that is no more.
+    pub document: String,
+    /// What was made of the rest.
+    pub successor: Option<String>,
+    /// When it was erased, ms UTC.
+    pub erased_ms: i64,
+    /// What was found and should not be there.
+    pub found: Vec<Found>,
+    /// The phones.
+    pub phones: Vec<Holder>,
+    /// Backups that were made before and still hold the document: file name and ms UTC. This program cannot reach them.
+    pub older_backups: Vec<(String, i64)>,
+}
+
+impl Proof {
+    /// True when nothing is left on the server and every phone that held it has forgotten it. Backups do not count.
+    pub fn is_complete(&self) -> bool {
+        self.found.is_empty() && self.phones.iter().all(|p| p.confirmed_ms.is_some())
+    }
+}
+
+#[derive(QueryableByName)]
+struct Column {
+    #[diesel(sql_type = Text)]
+    table_name: String,
+    #[diesel(sql_type = Text)]
+    column_name: String,
+}
+
+#[derive(QueryableByName)]
+struct Count {
+    #[diesel(sql_type = BigInt)]
+    rows: i64,
+}
+
+/// Looks for what is left. `words` stood in the document; `files` are the database's own.
+pub fn verify(db: &Database, document: DocumentId, words: &[String], files: &[String]) -> Result<Proof, ErasureError> {
+    let id = document.to_string();
+    let mut conn = db.get()?;
+    let conn = &mut *conn;
+    let erased = erased_documents::table.find(&id).select(Erased::as_select()).first::<Erased>(conn).optional()?;
+    let erased = erased.ok_or(ErasureError::NotFound("erased document"))?;
+    let mut found = content(conn, &id)?;
+    for (column, quoted) in columns(conn)? {
+        if !MAY_NAME.contains(&column.table_name.as_str()) {
+            found.extend(look(conn, &column, &quoted, &id, "id")?);
+        }
+        for (n, word) in words.iter().enumerate() {
+            found.extend(look(conn, &column, &quoted, word, &format!("word {}", n + 1))?);
+        }
+    }
+    found.sort_by(|a, b| (&a.place, &a.what).cmp(&(&b.place, &b.what)));
+    for file in files {
+        let Ok(bytes) = std::fs::read(file) else { continue };
+        for (n, word) in words.iter().enumerate() {
+            if !word.is_empty() && bytes.windows(word.len()).any(|w| w == word.as_bytes()) {
+                found.push(Found { place: file.clone(), what: format!("word {}", n + 1), rows: 1 });
+            }
+        }
+    }
+    let phones = erased_holders::table
+        .filter(erased_holders::document.eq(&id))
+        .order(erased_holders::device)
+        .select((erased_holders::device, erased_holders::told_ms, erased_holders::confirmed_ms))
+        .load::<Holder>(conn)?;
+    let older_backups = audit::table
+        .filter(audit::action.eq("backup.make"))
+        .filter(audit::at_ms.lt(erased.erased_ms))
+        .order(audit::id)
+        .select((audit::object, audit::at_ms))
+        .load::<(String, i64)>(conn)?;
+    Ok(Proof { document: id, successor: erased.successor, erased_ms: erased.erased_ms, found, phones, older_backups })
+}
+
+/// Entries that are no tombstones, refused changes from before the erasure that still hold bytes, terms in the search index.
+fn content(conn: &mut AnyConnection, id: &str) -> Result<Vec<Found>, DbError> {
+    let entries: i64 = journal::table
+        .filter(journal::document.eq(id))
+        .filter(journal::basis.ne(TOMBSTONE))
+        .count()
+        .get_result(conn)?;
+    // What came later says so by its code, and waits for a person.
+    let kept: i64 = quarantine::table
+        .filter(quarantine::document.eq(id))
+        .filter(quarantine::code.ne("erased"))
+        .filter(quarantine::state.ne("erased"))
+        .count()
+        .get_result(conn)?;
+    let indexed = match conn {
+        AnyConnection::Sqlite(c) => diesel::sql_query("SELECT count(*) AS rows FROM case_search_docsize WHERE id = ?")
+            .bind::<BigInt, _>(projection::search_id(id))
+            .get_result::<Count>(c)?,
+        AnyConnection::Postgres(c) => {
+            diesel::sql_query("SELECT count(*) AS rows FROM case_search WHERE search_id = $1")
+                .bind::<BigInt, _>(projection::search_id(id))
+                .get_result::<Count>(c)?
+        }
+    };
+    let places = [("journal", entries), ("quarantine", kept), ("case_search", indexed.rows)];
+    let left = places.into_iter().filter(|(_, rows)| *rows > 0);
+    Ok(left.map(|(place, rows)| Found { place: place.into(), what: "content".into(), rows }).collect())
+}
+
+/// Every column of text or bytes, with the SQL that counts the rows in which bytes stand.
+fn columns(conn: &mut AnyConnection) -> Result<Vec<(Column, String)>, DbError> {
+    let list: Vec<Column> = match conn {
+        AnyConnection::Sqlite(c) => diesel::sql_query(
+            "SELECT m.name AS table_name, p.name AS column_name FROM sqlite_master m JOIN pragma_table_info(m.name) p \
+             WHERE m.type = 'table' AND m.sql NOT LIKE 'CREATE VIRTUAL%' ORDER BY 1, 2",
+        )
+        .load(c)?,
+        AnyConnection::Postgres(c) => diesel::sql_query(
+            "SELECT table_name::text, column_name::text FROM information_schema.columns WHERE table_schema = current_schema() \
+             AND data_type IN ('text', 'bytea', 'ARRAY') ORDER BY 1, 2",
+        )
+        .load(c)?,
+    };
+    let postgres = matches!(conn, AnyConnection::Postgres(_));
+    let quoted = |c: Column| {
+        let (table, column) = (c.table_name.replace('"', ""), c.column_name.replace('"', ""));
+        let sql = if postgres {
+            // The text form of bytes is hexadecimal, so that both are looked for.
+            format!(
+                "SELECT count(*) AS rows FROM \"{table}\" WHERE position(convert_from($1, 'UTF8') in \"{column}\"::text) > 0 \
+                 OR position(encode($1, 'hex') in \"{column}\"::text) > 0"
+            )
+        } else {
+            format!("SELECT count(*) AS rows FROM \"{table}\" WHERE instr(CAST(\"{column}\" AS BLOB), ?) > 0")
+        };
+        (c, sql)
+    };
+    Ok(list.into_iter().map(quoted).collect())
+}
+
+fn look(
+    conn: &mut AnyConnection,
+    column: &Column,
+    sql: &str,
+    needle: &str,
+    what: &str,
+) -> Result<Option<Found>, DbError> {
+    if needle.is_empty() {
+        return Ok(None);
+    }
+    let bytes = needle.as_bytes().to_vec();
+    let counted = match conn {
+        AnyConnection::Sqlite(c) => diesel::sql_query(sql).bind::<Binary, _>(bytes).get_result::<Count>(c)?,
+        AnyConnection::Postgres(c) => diesel::sql_query(sql).bind::<Binary, _>(bytes).get_result::<Count>(c)?,
+    };
+    let place = format!("{}.{}", column.table_name, column.column_name);
+    Ok((counted.rows > 0).then(|| Found { place, what: what.to_owned(), rows: counted.rows }))
+}

@@ -1,0 +1,163 @@
+//! Erasure by law over HTTP: a supervisor asks, another one decides, and anybody of them sees how far it has come.
+
+use actix_web::http::StatusCode;
+use actix_web::web;
+use serde::{Deserialize, Serialize};
+use sync_core::ids::DocumentId;
+use sync_core::role::Role;
+use utoipa::ToSchema;
+
+use super::extract::Principal;
+use super::persons::reason;
+use super::problem::{Problem, ProblemBody};
+use crate::app::App;
+use crate::erasure::{self, Erasure, ErasureError, Proof, Wish};
+use crate::journal;
+
+pub(super) fn routes(config: &mut web::ServiceConfig) {
+    config
+        .service(web::resource("/erasures").route(web::get().to(list)).route(web::post().to(ask)))
+        .service(web::resource("/erasures/{id}/decide").route(web::post().to(decide)))
+        .service(web::resource("/erasures/{id}/proof").route(web::get().to(proof)));
+}
+
+impl From<ErasureError> for Problem {
+    fn from(error: ErasureError) -> Self {
+        let detail = error.to_string();
+        match error {
+            ErasureError::NotFound(_) => Self::not_found(detail),
+            ErasureError::Kind(_) => Self::invalid("field_invalid", detail).field("kind"),
+            ErasureError::SamePerson => Self::forbidden(detail).remedy("ask another supervisor of the community"),
+            ErasureError::Decided => Self::conflict("erasure_decided", detail),
+            ErasureError::Remake(e) => Self::internal(&e),
+            ErasureError::Db(e) => e.into(),
+        }
+    }
+}
+
+/// What shall be erased.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ErasureRequest {
+    /// person, case or attachment.
+    kind: String,
+    /// The document.
+    #[schema(value_type = String)]
+    document: DocumentId,
+    /// The party's id, or the attachment's hash; left out for a whole case.
+    #[serde(default)]
+    part: String,
+    /// 8 to 500 characters, without numbers of persons.
+    reason: String,
+}
+
+/// A decision.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Decision {
+    /// Whether it is erased. It cannot be taken back.
+    approve: bool,
+}
+
+/// What came of a decision.
+#[derive(Serialize, ToSchema)]
+pub struct Decided {
+    /// The document made of what was left.
+    #[schema(value_type = Option<String>)]
+    successor: Option<DocumentId>,
+}
+
+/// Erasures.
+#[derive(Serialize, ToSchema)]
+pub struct Erasures {
+    /// Last asked first.
+    items: Vec<Erasure>,
+}
+
+fn hidden() -> Problem {
+    Problem::not_found("there is no such erasure, or you may not see it")
+}
+
+/// Erasures of the communities that the asker supervises.
+#[utoipa::path(get, path = "/v1/erasures", tag = "erasure",
+    responses((status = 200, body = Erasures), (status = 403, body = ProblemBody)), security(("bearer" = [])))]
+pub(super) async fn list(app: web::Data<App>, principal: Principal) -> Result<web::Json<Erasures>, Problem> {
+    principal.must_hold(&[Role::Supervisor])?;
+    let held = principal.subject.grants.iter().filter(|g| g.role == Role::Supervisor);
+    let codes: Vec<String> = held.flat_map(|g| g.communities.iter().cloned().map(String::from)).collect();
+    let items = app.run(move |conn| erasure::list(conn, Some(&codes))).await?;
+    Ok(web::Json(Erasures { items }))
+}
+
+/// Asks that a person, an attachment or a whole document be erased. Nothing is erased until another supervisor has decided.
+#[utoipa::path(post, path = "/v1/erasures", tag = "erasure", request_body = ErasureRequest,
+    responses((status = 201, body = Erasure), (status = 400, body = ProblemBody), (status = 403, body = ProblemBody),
+        (status = 404, body = ProblemBody)), security(("bearer" = [])))]
+pub(super) async fn ask(
+    app: web::Data<App>,
+    principal: Principal,
+    body: web::Json<ErasureRequest>,
+) -> Result<(web::Json<Erasure>, StatusCode), Problem> {
+    principal.must_hold(&[Role::Supervisor])?;
+    let ErasureRequest { kind, document, part, reason: why } = body.into_inner();
+    let wish = Wish { kind, document, part, reason: reason(&why)? };
+    let shared = app.clone();
+    let asked = app.transact(move |conn| -> Result<Erasure, Problem> {
+        let row = journal::document_row(conn, document)?;
+        if !row.is_some_and(|r| erasure::may(&principal.subject, &r.community)) {
+            return Err(Problem::not_found("there is no such document, or you may not see it"));
+        }
+        Ok(erasure::ask(conn, &shared.context(), &principal.origin(), &wish)?)
+    });
+    Ok((web::Json(asked.await?), StatusCode::CREATED))
+}
+
+/// Decides an erasure that another person asked for.
+#[utoipa::path(post, path = "/v1/erasures/{id}/decide", tag = "erasure", params(("id" = String, Path, description = "The erasure")),
+    request_body = Decision,
+    responses((status = 200, body = Decided), (status = 403, body = ProblemBody), (status = 404, body = ProblemBody),
+        (status = 409, body = ProblemBody)), security(("bearer" = [])))]
+pub(super) async fn decide(
+    app: web::Data<App>,
+    principal: Principal,
+    id: web::Path<String>,
+    body: web::Json<Decision>,
+) -> Result<web::Json<Decided>, Problem> {
+    principal.must_hold(&[Role::Supervisor])?;
+    let (id, approve) = (id.into_inner(), body.approve);
+    let shared = app.clone();
+    let successor = app
+        .transact(move |conn| -> Result<_, Problem> {
+            let asked = erasure::find(conn, &id)?.filter(|e| erasure::may(&principal.subject, &e.community));
+            asked.ok_or_else(hidden)?;
+            Ok(erasure::decide(conn, &shared.context(), &principal.origin(), &id, approve, false)?)
+        })
+        .await?;
+    if approve {
+        let db = app.db.clone();
+        // It is erased; that the files forget it too may take a while and is made up for by the next erasure if it fails.
+        if let Err(error) = web::block(move || erasure::scrub(&db)).await.map_err(|e| Problem::internal(&e))? {
+            tracing::error!(%error, "the database's files could not be scrubbed; run `fengqiao erase scrub`");
+        }
+    }
+    Ok(web::Json(Decided { successor }))
+}
+
+/// What is left of an erased document, phone by phone.
+#[utoipa::path(get, path = "/v1/erasures/{id}/proof", tag = "erasure", params(("id" = String, Path, description = "The erasure")),
+    responses((status = 200, body = Proof), (status = 404, body = ProblemBody)), security(("bearer" = [])))]
+pub(super) async fn proof(
+    app: web::Data<App>,
+    principal: Principal,
+    id: web::Path<String>,
+) -> Result<web::Json<Proof>, Problem> {
+    principal.must_hold(&[Role::Supervisor])?;
+    let id = id.into_inner();
+    let (subject, db) = (principal.subject.clone(), app.db.clone());
+    let proof = web::block(move || -> Result<Proof, Problem> {
+        let asked = erasure::find(&mut *db.get()?, &id)?.filter(|e| erasure::may(&subject, &e.community));
+        let document = asked.ok_or_else(hidden)?.document.parse().map_err(|_| hidden())?;
+        Ok(erasure::verify(&db, document, &[], &[])?)
+    });
+    Ok(web::Json(proof.await.map_err(|e| Problem::internal(&e))??))
+}
