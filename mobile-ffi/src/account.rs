@@ -92,6 +92,7 @@ struct RelayKeysReply {
     mark: String,
     seal_key: String,
     verify_keys: Vec<String>,
+    certificate: Option<String>,
 }
 
 impl RelayKeysReply {
@@ -288,7 +289,9 @@ impl PhoneLibrary {
         }
         let registered: RegisteredReply = reply.accepted()?.json()?;
         if let Some(keys) = registered.relay.as_ref().and_then(RelayKeysReply::keys) {
-            self.phone.relay_keys_put(registered.journal, &keys)?;
+            let certificate = registered.relay.as_ref().and_then(|r| r.certificate.as_ref());
+            let certificate = certificate.and_then(|text| STANDARD.decode(text).ok());
+            self.phone.relay_keys_put(registered.journal, &keys, certificate.as_deref())?;
         }
         Ok((registered.id, registered.session))
     }

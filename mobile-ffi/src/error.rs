@@ -90,7 +90,7 @@ pub enum PhoneLibError {
         /// Who may.
         remedy: String,
     },
-    /// A relay file or QR code was not taken, or cannot be made.
+    /// A relay file or QR code was not taken, or cannot be made; or a meeting with another phone ended.
     #[error("{reason}")]
     Relay {
         /// A stable code.
@@ -175,6 +175,7 @@ impl From<PhoneError> for PhoneLibError {
         match e {
             PhoneError::Store(e) => e.into(),
             PhoneError::Relay(e) => e.into(),
+            PhoneError::Meet(e) => e.into(),
             PhoneError::Edit(e) => e.into(),
             PhoneError::NotEnrolled => Self::NotLoggedIn,
             PhoneError::NotFound => Self::not_found("record", ""),

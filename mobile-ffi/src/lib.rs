@@ -12,6 +12,7 @@ mod error;
 mod host;
 mod library;
 mod live;
+mod meet;
 mod relay;
 mod sync;
 #[cfg(test)]
@@ -28,6 +29,7 @@ pub use error::{PhoneLibError, Result};
 pub use host::{HostClock, HostTime};
 pub use library::PhoneLibrary;
 pub use live::LiveView;
+pub use meet::{MeetPeerView, MeetReportView, MeetStateView, PhoneMeeting};
 pub use relay::{CarriedParcelState, CarriedParcelView, RelayFrameView, RelayFrames, RelayImportView};
 pub use sync::{SyncEndpoint, SyncListener, SyncReport, SyncSession};
 pub use transport::ConnectOptions;

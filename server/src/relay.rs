@@ -8,17 +8,20 @@ use sync_core::document::ChangeHash;
 use sync_core::error::{Refusal, RefusalCode};
 use sync_core::ids::{BundleId, DocumentId, Entropy};
 use sync_core::limits;
+use sync_core::relay::certificate::{self, Certificate};
 use sync_core::relay::receipt::Receipt;
 use sync_core::relay::{Container, Content, RelayError};
-use sync_core::sync::bundle;
+use sync_core::sync::bundle::{self, DeviceKey};
 use sync_core::sync::relay::{ParcelAnswer, ParcelOutcome, RelayAsk, RelayKeys, RelayNews};
 use sync_core::sync::server::Opened;
-use sync_core::sync::wire::{Bytes, PushOutcome, PushResult};
+use sync_core::sync::wire::{Bytes, Doubt, PushOutcome, PushResult};
 
+use crate::accounts::devices;
 use crate::accounts::keys::Keys;
 use crate::app::App;
-use crate::db::tables::refused_parcels;
+use crate::db::tables::{journal as journal_rows, refused_parcels};
 use crate::db::{AnyConnection, DbError};
+use crate::http::extract::Principal;
 use crate::http::sync::take as take_bundle;
 use crate::journal;
 
@@ -69,18 +72,62 @@ fn mark(keys: &Keys) -> Bytes {
     Bytes::from(digest.iter().take(8).copied().collect::<Vec<u8>>())
 }
 
-/// What a sync answers about relay; nothing when there is nothing to say.
+/// What a sync answers about relay; nothing when there is nothing to say. `recertify` when the roles of the phone's holder are not
+/// those that the phone knew.
 pub fn news(
     app: &App,
     conn: &mut AnyConnection,
+    holder: &Principal,
     ask: Option<&RelayAsk>,
+    recertify: bool,
     parcels: Vec<ParcelAnswer>,
 ) -> Result<Option<RelayNews>, DbError> {
     let Some(ask) = ask else { return Ok(None) };
+    let due = ask.certified_until_ms.saturating_sub(app.now_ms()) < certificate::RENEWED_BELOW_MS;
+    let certificate = if due || recertify { certificate(app, conn, holder)? } else { None };
+    let proof = if ask.prove.is_empty() { None } else { Some(prove(app, conn, &ask.prove)?) };
     let known = ask.mark == mark(&*app.relay_keys(conn)?);
     let keys = if known { None } else { Some(public_keys(app, conn)?) };
-    let news = RelayNews { keys, certificate: None, parcels };
+    let news = RelayNews { keys, certificate, proof, parcels };
     Ok(Some(news).filter(|n| *n != RelayNews::default()))
+}
+
+/// A certificate of the phone of somebody's session; none when the session has no phone.
+pub fn certificate(app: &App, conn: &mut AnyConnection, holder: &Principal) -> Result<Option<Bytes>, DbError> {
+    let device = holder.device.map(|id| devices::find(conn, id)).transpose()?.flatten();
+    let (Some(id), Some(key)) = (holder.device, device.and_then(|d| d.key())) else { return Ok(None) };
+    let certificate = Certificate {
+        device: id,
+        key: Bytes::from(key.to_vec()),
+        user: holder.user,
+        name: holder.name.clone(),
+        grants: holder.subject.grants.clone(),
+        journal: app.journal,
+        issued_ms: app.now_ms(),
+        expires_ms: app.now_ms().saturating_add(certificate::LIFE_MS),
+    };
+    let keys = app.relay_keys(conn)?;
+    let signed = certificate.sign(signing_key(&keys)?).map_err(|e| DbError::Row(format!("a certificate: {e}")))?;
+    Ok(Some(signed).filter(|c| c.len() <= certificate::BYTES_MAX).map(Bytes::from))
+}
+
+fn signing_key(keys: &Keys) -> Result<&DeviceKey, DbError> {
+    keys.current().ok_or_else(|| DbError::Row("no key for relay".into()))
+}
+
+/// The server's word about those of the heads that stand in the journal.
+fn prove(app: &App, conn: &mut AnyConnection, asked: &[Doubt]) -> Result<Bytes, DbError> {
+    let mut taken = Vec::new();
+    for doubt in asked {
+        let hashes: Vec<Vec<u8>> = doubt.heads.iter().map(|h| h.0.to_vec()).collect();
+        let found: Vec<Vec<u8>> = journal_rows::table
+            .filter(journal_rows::document.eq(doubt.document.to_string()))
+            .filter(journal_rows::hash.eq_any(hashes))
+            .select(journal_rows::hash)
+            .load(conn)?;
+        taken.extend(found.into_iter().filter_map(|h| <[u8; 32]>::try_from(h).ok().map(ChangeHash)));
+    }
+    sign(app, conn, None, taken, 0)
 }
 
 /// Settles the parcels of a request.
@@ -148,7 +195,7 @@ fn settle(app: &App, conn: &mut AnyConnection, container: &Container, content: &
     app.metrics.changes_accepted.inc_by(sum(&bundles, |b| b.accepted));
     app.metrics.changes_quarantined.inc_by(sum(&bundles, |b| b.quarantined));
     let waiting = bundles.iter().any(|b| b.waiting > 0);
-    let receipt = sign(app, conn, container, taken, others)?;
+    let receipt = sign(app, conn, Some(container), taken, others)?;
     let answer = ParcelAnswer {
         digest: Bytes::from(container.digest().to_vec()),
         outcome: if waiting { ParcelOutcome::Waiting } else { ParcelOutcome::Taken },
@@ -160,20 +207,19 @@ fn settle(app: &App, conn: &mut AnyConnection, container: &Container, content: &
 fn sign(
     app: &App,
     conn: &mut AnyConnection,
-    container: &Container,
+    parcel: Option<&Container>,
     taken: Vec<ChangeHash>,
     others: usize,
 ) -> Result<Bytes, DbError> {
     let receipt = Receipt {
         journal: app.journal,
-        parcel: Bytes::from(container.digest().to_vec()),
+        parcel: Bytes::from(parcel.map(|p| p.digest().to_vec()).unwrap_or_default()),
         at_ms: app.now_ms(),
         taken,
         others: u64::try_from(others).unwrap_or(u64::MAX),
     };
     let keys = app.relay_keys(conn)?;
-    let key = keys.current().ok_or_else(|| DbError::Row("no key for relay".into()))?;
-    receipt.sign(key).map(Bytes::from).map_err(|e| DbError::Row(format!("a receipt: {e}")))
+    receipt.sign(signing_key(&keys)?).map(Bytes::from).map_err(|e| DbError::Row(format!("a receipt: {e}")))
 }
 
 fn report(results: &[PushResult]) -> BundleReport {

@@ -75,3 +75,17 @@ pub const FRAME_PAYLOAD_BYTES_MIN: usize = 100;
 pub const FRAMES_MAX: usize = PARCEL_BYTES_MAX.div_ceil(FRAME_PAYLOAD_BYTES_MIN);
 /// Containers whose frames are gathered at the same time.
 pub const FRAME_SETS_MAX: usize = 8;
+/// Bundles that came from phone to phone and are kept until they were handed in.
+pub const PEER_BUNDLES_MAX: usize = 2_000;
+/// The same, in bytes.
+pub const PEER_BUNDLES_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Bundles of others in one request; this phone's own wait for the next one.
+pub const REQUEST_PEER_BUNDLES_MAX: usize = 48;
+/// Documents whose heads one request may ask to be proven.
+pub const REQUEST_PROOFS_MAX: usize = 500;
+/// Documents that a phone tells another of at a meeting.
+pub const MEET_DOCUMENTS_MAX: usize = 2_000;
+/// What a phone gives another at one meeting, in bytes; the rest waits for the next.
+pub const MEET_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// What is put into one message of a meeting before another is begun.
+pub const MEET_MESSAGE_TARGET_BYTES: usize = 512 * 1024;

@@ -1,7 +1,9 @@
 //! The phone: store, clocks, identity and typed edits behind one door. Everything works without a network; a sync is a session of
 //! bytes in and bytes out, and this room never speaks to anything itself.
 
+mod forward;
 mod live;
+mod meet;
 mod notice;
 mod relay;
 mod session;
@@ -23,18 +25,20 @@ use crate::fold;
 use crate::ids::{ActorId, DeviceId, DocumentId, Entropy, JournalId, UserId};
 use crate::patrol::PatrolState;
 use crate::relay::RelayError;
+use crate::relay::meet::MeetError;
 use crate::rules::{Obligation, RuleSet, obligations};
 use crate::shape::DocumentKind;
 use crate::store::actors::{self, Owner};
 use crate::store::documents::StoredDocument;
 use crate::store::list::{ListFilter, ListRow};
 use crate::store::outbox::RefusedChange;
-use crate::store::{Store, StoreError, documents, list, meta, meta_json, outbox, set_meta, set_meta_json};
+use crate::store::{Store, StoreError, documents, list, meta, meta_json, outbox, peers, set_meta, set_meta_json};
 use crate::sync::bundle::DeviceKey;
 use crate::sync::pace::Pace;
 use crate::time::{Anchor, Hlc, PhoneClock, TimeClaim};
 
 pub use live::Heard;
+pub use meet::{MeetPeer, MeetReport, MeetState, Meeting};
 pub use notice::{ChangeNotice, SubscriptionId};
 pub use relay::RelayImport;
 pub use session::{SyncProgress, SyncSession};
@@ -52,6 +56,9 @@ pub enum PhoneError {
     /// A relay file is not taken or cannot be made.
     #[error(transparent)]
     Relay(#[from] RelayError),
+    /// A meeting with another phone ended; it changed nothing.
+    #[error(transparent)]
+    Meet(#[from] MeetError),
     /// The edit is at fault; nothing was changed.
     #[error(transparent)]
     Edit(#[from] EditError),
@@ -401,7 +408,7 @@ impl Phone {
     pub fn document_status(&self, id: DocumentId) -> Result<DocumentStatus, PhoneError> {
         self.0.store.read(|c| -> Result<_, PhoneError> {
             let stored = documents::load(c, id)?.ok_or(PhoneError::NotFound)?;
-            if outbox::count(c, Some(id))? > 0 {
+            if outbox::count(c, Some(id))? > 0 || !peers::changes_of(c, id)?.is_empty() {
                 return Ok(DocumentStatus::OnlyHere);
             }
             if outbox::refused(c)?.iter().any(|r| r.document == id) {

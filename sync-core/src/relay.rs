@@ -1,7 +1,9 @@
 //! Relay: what one device made, carried to the server by others who can neither read nor alter it. A parcel is a sealed list of
 //! signed bundles; it travels as a file, as QR frames, or inside another phone's sync. Bytes in, bytes out.
 
+pub mod certificate;
 pub mod frame;
+pub mod meet;
 pub mod parcel;
 pub mod receipt;
 pub mod seal;

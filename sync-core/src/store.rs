@@ -6,6 +6,7 @@ pub mod carried;
 pub mod documents;
 pub mod list;
 pub mod outbox;
+pub mod peers;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};

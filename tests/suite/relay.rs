@@ -3,6 +3,8 @@
 mod carriers;
 mod desk;
 mod faults;
+mod meet;
+mod stranger;
 
 use sync_core::ids::DocumentId;
 use sync_core::phone::RelayImport;

@@ -56,16 +56,20 @@ pub struct RelayKeysView {
     pub mark: String,
     /// Base64 of the key that parcels are sealed to.
     pub seal_key: String,
-    /// Base64 of the keys by which receipts are verified, the one in use first.
+    /// Base64 of the keys by which receipts and certificates are verified, the one in use first.
     pub verify_keys: Vec<String>,
+    /// Base64 of the phone's certificate, which it shows to phones that it meets.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<String>,
 }
 
-impl From<&RelayKeys> for RelayKeysView {
-    fn from(keys: &RelayKeys) -> Self {
+impl RelayKeysView {
+    fn new(keys: &RelayKeys, certificate: Option<&[u8]>) -> Self {
         Self {
             mark: STANDARD.encode(&keys.mark),
             seal_key: STANDARD.encode(&keys.seal),
             verify_keys: keys.verify.iter().map(|k| STANDARD.encode(k)).collect(),
+            certificate: certificate.map(|c| STANDARD.encode(c)),
         }
     }
 }
@@ -153,7 +157,9 @@ pub(super) async fn register(
         let opened = sessions::open(conn, principal.user, Some(id), now_ms, &lifetime(app), &app.entropy)?;
         let token_keys = app.time_keys(conn)?.public().iter().map(|k| STANDARD.encode(k)).collect();
         let session = tokens(app, conn, opened)?;
-        let relay = RelayKeysView::from(&relay::public_keys(app, conn)?);
+        let holder = Principal { device: Some(id), ..principal };
+        let certificate = relay::certificate(app, conn, &holder)?;
+        let relay = RelayKeysView::new(&relay::public_keys(app, conn)?, certificate.as_ref().map(|c| c.as_slice()));
         Ok(RegisteredView { id: id.to_string(), journal: app.journal.to_string(), token_keys, relay, session })
     });
     Ok((web::Json(registered.await?), actix_web::http::StatusCode::CREATED))

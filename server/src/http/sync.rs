@@ -193,7 +193,7 @@ fn answer(
         cursors: feed.cursors,
         grants: (!known_scope).then(|| principal.subject.grants.clone()),
         more: feed.more,
-        relay: relay::news(app, conn, request.relay.as_ref(), relayed)?,
+        relay: relay::news(app, conn, principal, request.relay.as_ref(), !known_scope, relayed)?,
     })
 }
 

@@ -1,12 +1,14 @@
 //! Relay on the phone: what is unsent leaves as sealed parcels without a network; parcels of others are carried to the next sync;
 //! receipts come back. Nothing leaves the outbox but by the server's signed word.
 
+use std::collections::BTreeSet;
+
 use rusqlite::{Connection, OptionalExtension, Transaction};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::session::outgoing;
-use super::{ChangeNotice, Phone, PhoneError};
+use super::{ChangeNotice, Phone, PhoneError, meet};
 use crate::ids::{DocumentId, JournalId};
 use crate::limits;
 use crate::relay::parcel::{BodyKind, ParcelDigest, receipts_of};
@@ -14,9 +16,9 @@ use crate::relay::receipt::Receipt;
 use crate::relay::{Container, Content, RelayError, SealingKey};
 use crate::store::carried::{self, CarriedParcel, CarriedState};
 use crate::store::outbox::OutboxRow;
-use crate::store::{StoreError, documents, meta_json, outbox, set_meta_json};
+use crate::store::{StoreError, documents, meta_json, outbox, peers, set_meta_json};
 use crate::sync::relay::{ParcelOutcome, RelayAsk, RelayKeys, RelayNews};
-use crate::sync::wire::Bytes;
+use crate::sync::wire::{Bytes, Doubt};
 
 /// What an import brought.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -37,10 +39,11 @@ pub struct RelayImport {
 
 /// The keys of the server, as the phone keeps them.
 #[derive(Serialize, Deserialize)]
-struct KnownKeys {
+pub(super) struct KnownKeys {
     mark: Vec<u8>,
     seal: [u8; 32],
-    verify: Vec<[u8; 32]>,
+    /// By which receipts and certificates are verified.
+    pub(super) verify: Vec<[u8; 32]>,
 }
 
 impl KnownKeys {
@@ -53,7 +56,7 @@ impl KnownKeys {
         })
     }
 
-    fn load(conn: &Connection) -> Result<Option<Self>, StoreError> {
+    pub(super) fn load(conn: &Connection) -> Result<Option<Self>, StoreError> {
         meta_json(conn, "relay_keys")
     }
 }
@@ -97,11 +100,20 @@ fn size_of_row(row: &OutboxRow) -> usize {
 }
 
 impl Phone {
-    /// Takes note of the server's journal and public keys for relay, as they are told at registration; a sync renews them.
-    pub fn relay_keys_put(&self, journal: JournalId, keys: &RelayKeys) -> Result<(), PhoneError> {
+    /// Takes note of the server's journal and public keys for relay and of this phone's certificate, as they are told at
+    /// registration; a sync renews them.
+    pub fn relay_keys_put(
+        &self,
+        journal: JournalId,
+        keys: &RelayKeys,
+        certificate: Option<&[u8]>,
+    ) -> Result<(), PhoneError> {
         self.0.store.write(|tx| {
             if meta_json::<JournalId>(tx, "journal")?.is_none() {
                 set_meta_json(tx, "journal", &journal)?;
+            }
+            if let Some(certificate) = certificate {
+                meet::put_certificate(tx, certificate)?;
             }
             put_keys(tx, keys)
         })
@@ -116,6 +128,15 @@ impl Phone {
             let keys = KnownKeys::load(conn)?.ok_or(RelayError::NoKey)?;
             let seal = SealingKey::new(keys.seal);
             let mut parcels = Vec::new();
+            // What others gave this phone at a meeting goes first: its own may build on it.
+            let mut behind = 0;
+            loop {
+                let kept = peers::after(conn, behind, limits::PARCEL_TARGET_BYTES, limits::PARCEL_BUNDLES_MAX)?;
+                let Some(last) = kept.last() else { break };
+                behind = last.number;
+                let bundles = kept.into_iter().map(|k| k.bundle.bundle).collect();
+                parcels.push(Container::seal(&Content { device: who.device, bundles }, &seal, now_ms, &*self.0.host)?);
+            }
             for part in parts(conn)? {
                 let bundles = outgoing::bundles(self, conn, &who, part)?;
                 let content = Content { device: who.device, bundles };
@@ -237,21 +258,43 @@ fn take_receipt(
     Ok(())
 }
 
+/// Notes which documents the server's receipt proves.
+fn note_proofs(tx: &Transaction<'_>, asked: &[Doubt], proof: Option<&Vec<u8>>) -> Result<(), PhoneError> {
+    let keys = KnownKeys::load(tx)?.map(|k| k.verify).unwrap_or_default();
+    let receipt = proof.and_then(|bytes| Receipt::verified(bytes, &keys));
+    let taken: BTreeSet<_> = receipt.map(|r| r.taken).unwrap_or_default().into_iter().collect();
+    let good = |d: &Doubt| !d.heads.is_empty() && d.heads.iter().all(|h| taken.contains(h));
+    let documents: Vec<_> = asked.iter().map(|d| (d.document, d.heads.clone(), good(d))).collect();
+    Ok(peers::proven(tx, proof.map(Vec::as_slice), &documents)?)
+}
+
 /// The parcels of one sync: each is handed in once, whatever is answered.
 #[derive(Default)]
 pub(super) struct Handing {
     asked: Vec<ParcelDigest>,
     done: Vec<ParcelDigest>,
+    to_prove: Vec<Doubt>,
+    /// Whether the last response was asked for proofs.
+    pub(super) proved: bool,
 }
 
 impl Handing {
-    /// What the next request says about relay.
-    pub(super) fn ask(&mut self, phone: &Phone, conn: &Connection) -> Result<RelayAsk, PhoneError> {
+    /// What the next request says about relay. Proofs are asked for when everything else was `settled`.
+    pub(super) fn ask(&mut self, phone: &Phone, conn: &Connection, settled: bool) -> Result<RelayAsk, PhoneError> {
+        self.to_prove.clear();
+        if settled && meet::allowed(conn)? {
+            for document in peers::unproven(conn, limits::REQUEST_PROOFS_MAX)? {
+                let held = documents::load_readable(conn, document)?;
+                let heads = held.map(|d| d.document.heads()).unwrap_or_default();
+                self.to_prove.push(Doubt { document, heads });
+            }
+        }
         let parcels = carried::to_send(conn, &self.done, phone.now_ms()?)?;
         self.asked = parcels.iter().map(|p| Sha256::digest(p).into()).collect();
         Ok(RelayAsk {
             mark: KnownKeys::load(conn)?.map(|k| Bytes::from(k.mark)).unwrap_or_default(),
-            certified_until_ms: 0,
+            certified_until_ms: meet::own_certificate(conn)?.map_or(0, |(c, _)| c.expires_ms),
+            prove: self.to_prove.clone(),
             parcels: parcels.into_iter().map(Bytes::from).collect(),
         })
     }
@@ -265,9 +308,16 @@ impl Handing {
         now_ms: i64,
     ) -> Result<u64, PhoneError> {
         self.done.append(&mut self.asked);
-        let Some(news) = news else { return Ok(0) };
-        if let Some(keys) = &news.keys {
+        if let Some(keys) = news.and_then(|n| n.keys.as_ref()) {
             put_keys(tx, keys)?;
+        }
+        self.proved = !self.to_prove.is_empty();
+        if self.proved {
+            note_proofs(tx, &std::mem::take(&mut self.to_prove), news.and_then(|n| n.proof.as_deref()))?;
+        }
+        let Some(news) = news else { return Ok(0) };
+        if let Some(certificate) = &news.certificate {
+            meet::put_certificate(tx, certificate)?;
         }
         let mut answered = 0;
         for answer in &news.parcels {

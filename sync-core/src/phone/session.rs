@@ -1,14 +1,15 @@
 //! One sync, as bytes out and bytes in: it knows nothing of HTTP, threads or wall clocks. It is over when everything made here was
 //! acknowledged or refused, and nothing more is to be fetched.
 
-mod incoming;
+pub(super) mod incoming;
 pub(super) mod outgoing;
-mod withdraw;
+pub(super) mod withdraw;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use rusqlite::Transaction;
 
+use super::forward::Forwarding;
 use super::{Phone, PhoneError, TokenAt, relay};
 use crate::document::ChangeHash;
 use crate::error::RefusalCode;
@@ -16,7 +17,7 @@ use crate::ids::{DocumentId, JournalId};
 use crate::limits;
 use crate::phone::ChangeNotice;
 use crate::store::documents::{self, CursorRow};
-use crate::store::{meta_json, outbox, set_meta_json};
+use crate::store::{meta_json, outbox, peers, set_meta_json};
 use crate::sync::token;
 use crate::sync::wire::{
     self, Cursor, Doubt, Health, PROTOCOL_VERSION, PushOutcome, PushResult, SyncRequest, SyncResponse,
@@ -56,6 +57,7 @@ pub struct SyncSession {
     stuck: BTreeSet<DocumentId>,
     doubted: BTreeSet<DocumentId>,
     parcels: relay::Handing,
+    forwarding: Forwarding,
     failed: bool,
 }
 
@@ -71,6 +73,7 @@ impl SyncSession {
             stuck: BTreeSet::new(),
             doubted: BTreeSet::new(),
             parcels: relay::Handing::default(),
+            forwarding: Forwarding::default(),
             failed: false,
         }
     }
@@ -83,10 +86,15 @@ impl SyncSession {
         let phone = self.phone.clone();
         let (request, asked) = phone.0.store.read(|conn| -> Result<_, PhoneError> {
             let who = Phone::enrolment(conn)?;
-            let (rows, left) = outgoing::take(conn, &self.stuck)?;
+            let others = self.forwarding.ask(conn)?;
+            let (mut rows, mut left) = outgoing::take(conn, &self.stuck)?;
+            if !others.is_empty() {
+                left += u64::try_from(std::mem::take(&mut rows).len()).unwrap_or(0);
+            }
             let doubts = documents::doubts(conn, limits::REQUEST_DOUBTS_TARGET)?;
-            let ask = self.parcels.ask(&phone, conn)?;
-            if self.rounds > 0 && !self.more && rows.is_empty() && doubts.is_empty() && ask.parcels.is_empty() {
+            let settled = self.rounds > 0 && !self.more && rows.is_empty() && doubts.is_empty() && others.is_empty();
+            let ask = self.parcels.ask(&phone, conn, settled)?;
+            if settled && !ask.asks() {
                 return Ok((None, Vec::new()));
             }
             let cursors = documents::cursors(conn)?.into_iter().filter_map(|c| {
@@ -107,7 +115,10 @@ impl SyncSession {
                 device: who.device,
                 journal: meta_json(conn, "journal")?,
                 cursors: cursors.collect(),
-                bundles: outgoing::bundles(&phone, conn, &who, rows)?,
+                bundles: match others.is_empty() {
+                    true => outgoing::bundles(&phone, conn, &who, rows)?,
+                    false => others,
+                },
                 doubts: heads,
                 health: Health { version: self.version.clone(), wall_ms: phone.0.host.now_ms(), backlog: left },
                 relay: Some(ask),
@@ -141,12 +152,13 @@ impl SyncSession {
         let mut touched: BTreeSet<DocumentId> = BTreeSet::new();
         let progress = phone.0.store.write(|tx| self.take_in(tx, &response, &mut touched))?;
         self.more = response.more;
-        let moved = progress.sent + progress.received + progress.refused + progress.relayed > 0 || response.more;
+        let moved = progress.sent + progress.received + progress.refused + progress.relayed > 0;
+        let moved = moved || response.more || self.parcels.proved;
         self.idle_rounds = if moved { 0 } else { self.idle_rounds + 1 };
         if !touched.is_empty() {
             phone.0.notices.send(&ChangeNotice { documents: touched.into_iter().collect(), from_sync: true });
         }
-        if let Some(refused) = response.refused.first() {
+        if let Some(refused) = response.refused.first().filter(|_| !self.forwarding.answered) {
             self.failed = true;
             let detail = refused.detail.clone();
             return Err(match refused.code {
@@ -167,7 +179,10 @@ impl SyncSession {
         let asked: Vec<_> = std::mem::take(&mut self.doubted).into_iter().collect();
         documents::settle(tx, &asked)?;
         self.note_server(tx, response)?;
-        self.results(tx, &response.results, response.now_ms, &mut progress, touched)?;
+        self.forwarding.hear(&self.phone, tx, response, &mut progress, touched)?;
+        if !self.forwarding.answered {
+            self.results(tx, &response.results, response.now_ms, &mut progress, touched)?;
+        }
         for delivery in &response.deliveries {
             match incoming::deliver(&self.phone, tx, delivery, response.now_ms) {
                 Ok(0) => {}
@@ -211,7 +226,7 @@ impl SyncSession {
             enrolment.grants.clone_from(grants);
             set_meta_json(tx, "enrolment", &enrolment)?;
         }
-        progress.relayed = self.parcels.hear(tx, response.relay.as_ref(), response.now_ms)?;
+        progress.relayed += self.parcels.hear(tx, response.relay.as_ref(), response.now_ms)?;
         progress.pending = outbox::count(tx, None)?;
         Ok(progress)
     }
@@ -225,6 +240,7 @@ impl SyncSession {
             for id in documents::ids(tx)? {
                 documents::doubt(tx, id)?;
             }
+            peers::forget_proofs(tx)?;
         }
         set_meta_json(tx, "journal", &response.journal)?;
         set_meta_json(tx, "server_ms", &response.now_ms)?;

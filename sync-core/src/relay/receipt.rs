@@ -1,4 +1,5 @@
-//! The server's signed word about a parcel: which of its changes stand in the journal. It is carried back like a parcel and lets the
+//! The server's signed word about changes that stand in its journal: those of a parcel, or heads that a phone asked about to show
+//! the proof to other phones. It is carried back like a parcel and lets the
 //! author's phone drop them from its outbox. It never tells of refusals: a refusal can still be decided otherwise, an entry in the
 //! journal cannot.
 
@@ -20,13 +21,13 @@ pub struct Receipt {
     /// In which journal the changes stand.
     #[serde(rename = "j")]
     pub journal: JournalId,
-    /// SHA-256 of the parcel.
+    /// SHA-256 of the parcel; empty when the receipt is about no parcel.
     #[serde(rename = "p")]
     pub parcel: Bytes,
     /// When the server said so, ms UTC.
     #[serde(rename = "w")]
     pub at_ms: i64,
-    /// The changes that stand in the journal.
+    /// Changes that stand in the journal, and with each of them all that it builds on.
     #[serde(rename = "h")]
     pub taken: Vec<ChangeHash>,
     /// How many changes of the parcel do not, for whatever reason.

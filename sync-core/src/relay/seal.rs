@@ -34,7 +34,7 @@ pub struct OpeningKey {
 }
 
 /// The host's randomness in the form that the sealing library asks for.
-struct Source<'a>(&'a dyn Entropy);
+pub(super) struct Source<'a>(pub(super) &'a dyn Entropy);
 
 impl TryRng for Source<'_> {
     type Error = Infallible;

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::wire::{Bytes, WireError};
+use super::wire::{Bytes, Doubt, WireError};
 use crate::limits;
 
 /// What a phone says (`y` of the request).
@@ -15,6 +15,9 @@ pub struct RelayAsk {
     /// Until when the phone's certificate holds, ms UTC; 0 when it has none.
     #[serde(rename = "u", default)]
     pub certified_until_ms: i64,
+    /// Heads of documents that the phone wants proven, to show the proof to other phones.
+    #[serde(rename = "w", default, skip_serializing_if = "Vec::is_empty")]
+    pub prove: Vec<Doubt>,
     /// Parcels of others, as they travel.
     #[serde(rename = "p", default, skip_serializing_if = "Vec::is_empty")]
     pub parcels: Vec<Bytes>,
@@ -29,6 +32,9 @@ pub struct RelayNews {
     /// A new certificate of the phone, when the old one is due.
     #[serde(rename = "c", default, skip_serializing_if = "Option::is_none")]
     pub certificate: Option<Bytes>,
+    /// The proof: a signed receipt that names those of the heads which stand in the journal.
+    #[serde(rename = "w", default, skip_serializing_if = "Option::is_none")]
+    pub proof: Option<Bytes>,
     /// What became of the parcels, in their order.
     #[serde(rename = "a", default, skip_serializing_if = "Vec::is_empty")]
     pub parcels: Vec<ParcelAnswer>,
@@ -75,11 +81,22 @@ pub struct ParcelAnswer {
 }
 
 impl RelayAsk {
+    /// Whether it is worth a request of its own.
+    pub fn asks(&self) -> bool {
+        !self.parcels.is_empty() || !self.prove.is_empty()
+    }
+
     /// Checks counts and lengths.
     pub fn check(&self) -> Result<(), WireError> {
         if self.parcels.len() > limits::REQUEST_PARCELS_MAX {
             let (n, max) = (self.parcels.len(), limits::REQUEST_PARCELS_MAX);
             return Err(WireError::Malformed(format!("{n} parcels; the limit is {max}")));
+        }
+        if self.prove.len() > limits::REQUEST_PROOFS_MAX || self.prove.iter().any(|d| d.heads.len() > 64) {
+            let max = limits::REQUEST_PROOFS_MAX;
+            return Err(WireError::Malformed(format!(
+                "more than {max} documents to be proven, or one of more than 64 heads"
+            )));
         }
         if self.mark.len() > 64 {
             return Err(WireError::Malformed("a mark of more than 64 bytes".into()));

@@ -17,8 +17,20 @@ fn broken(e: impl ToString) -> PhoneError {
     PhoneError::Protocol(e.to_string())
 }
 
+/// Takes note of when changes of others were made.
+pub(in crate::phone) fn observe<'a>(
+    phone: &Phone,
+    tx: &Transaction<'_>,
+    seen: impl Iterator<Item = &'a Inspected>,
+) -> Result<(), PhoneError> {
+    let hlc = meta_json::<Hlc>(tx, "hlc")?.unwrap_or_default();
+    let wall_ms = phone.0.host.now_ms();
+    let hlc = seen.fold(hlc, |hlc, i| hlc.observe(Hlc { wall_ms: i.at_ms, count: 0 }, wall_ms));
+    Ok(set_meta_json(tx, "hlc", &hlc)?)
+}
+
 /// Applies what came in for one document; gives how many changes were new.
-pub(super) fn deliver(
+pub(in crate::phone) fn deliver(
     phone: &Phone,
     tx: &Transaction<'_>,
     delivery: &Delivery,

@@ -9,6 +9,7 @@ use crate::document::{Admission, ChangeHash, ChangeInfo, Document, Touch, Trust}
 use crate::error::RefusalCode;
 use crate::ids::{ActorId, DocumentId};
 use crate::phone::{Phone, PhoneError};
+use crate::store::actors;
 use crate::store::documents::{self, StoredDocument};
 use crate::store::outbox::{self, RefusedChange};
 use crate::store::{StoreError, set_meta};
@@ -18,7 +19,7 @@ type Reasons = BTreeMap<ChangeHash, (RefusalCode, String)>;
 
 /// Takes refused changes, and what builds on them, out of the document; keeps their words; goes on under a new actor. Gives how many
 /// changes were taken out.
-pub(super) fn withdraw(
+pub(in crate::phone) fn withdraw(
     phone: &Phone,
     tx: &Transaction<'_>,
     id: DocumentId,
@@ -101,8 +102,11 @@ fn take_out(
             kept.push(change.bytes);
             continue;
         };
-        let words = words(document, infos.get(&change.hash).copied(), &touches);
-        keep(tx, id, change.hash, (*code, detail), words, &change.bytes, now_ms)?;
+        // What another phone brought is its author's to keep.
+        if actors::owner(tx, change.actor)?.is_some() {
+            let words = words(document, infos.get(&change.hash).copied(), &touches);
+            keep(tx, id, change.hash, (*code, detail), words, &change.bytes, now_ms)?;
+        }
         count += 1;
     }
     if count == 0 {

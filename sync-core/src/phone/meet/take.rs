@@ -1,0 +1,191 @@
+//! What another phone gave: a change is taken only if the server's receipt proves that it stands in the journal, or its author's own
+//! signature covers it. Nobody can put words into another's mouth, not even the phone that brings them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rusqlite::Transaction;
+
+use super::{MeetReport, own_certificate};
+use crate::authority::{Place, Subject};
+use crate::document::{ChangeHash, Document};
+use crate::ids::{ActorId, DocumentId, JournalId};
+use crate::phone::relay::KnownKeys;
+use crate::phone::session::incoming;
+use crate::phone::{Phone, PhoneError};
+use crate::relay::certificate::Certificate;
+use crate::relay::meet::{Gift, MeetError, PeerBundle};
+use crate::relay::receipt::Receipt;
+use crate::store::documents::{self, StoredDocument};
+use crate::store::{StoreError, actors, meta_json, peers};
+use crate::sync::bundle;
+use crate::sync::server::{self, Bench};
+use crate::sync::wire::{Bundle, BundleEntry, Delivery, PushOutcome};
+
+fn malformed(e: impl ToString) -> PhoneError {
+    MeetError::Malformed(e.to_string()).into()
+}
+
+fn unproven(what: impl ToString) -> PhoneError {
+    MeetError::Unproven(what.to_string()).into()
+}
+
+/// Takes everything that was given, or fails whole.
+pub(super) fn take(
+    phone: &Phone,
+    tx: &Transaction<'_>,
+    gifts: &[Gift],
+    now_ms: i64,
+    report: &mut MeetReport,
+    touched: &mut Vec<DocumentId>,
+) -> Result<(), PhoneError> {
+    let keys = KnownKeys::load(tx)?.map(|k| k.verify).unwrap_or_default();
+    let (own, _) = own_certificate(tx)?.ok_or(MeetError::NotCertified)?;
+    let who = Phone::enrolment(tx)?;
+    let subject = Subject { user: who.user, grants: who.grants };
+    let journal: Option<JournalId> = meta_json(tx, "journal")?;
+    let mut proven: BTreeSet<ChangeHash> = BTreeSet::new();
+    for gift in gifts {
+        for receipt in &gift.receipts {
+            let receipt = Receipt::verified(receipt, &keys).ok_or_else(|| unproven("a receipt"))?;
+            if Some(receipt.journal) != journal {
+                return Err(unproven("a receipt of another journal"));
+            }
+            proven.extend(receipt.taken);
+        }
+        for delivery in &gift.deliveries {
+            check_delivery(delivery, &proven)?;
+            let new = deliver(phone, tx, delivery, &subject, now_ms)?;
+            report.received += new;
+            if new > 0 {
+                touched.push(delivery.document);
+            } else {
+                report.left_out += 1;
+            }
+        }
+        for given in &gift.bundles {
+            match bundle_of(given, &keys)? {
+                // One's own words, brought back.
+                (certificate, _, _) if certificate.device == own.device => {}
+                (certificate, bundle, entry) if certificate.holds(now_ms) => {
+                    let new = apply(phone, tx, given, (&certificate, &bundle, &entry), &subject, now_ms)?;
+                    match new {
+                        Some(new) => {
+                            report.received += new;
+                            touched.push(entry.document);
+                        }
+                        None => report.left_out += 1,
+                    }
+                }
+                _ => report.left_out += 1,
+            }
+        }
+    }
+    touched.sort_unstable();
+    touched.dedup();
+    Ok(())
+}
+
+/// Every change must be a proven head, or what one builds on: a change names what it builds on by hash, so that nothing can be put
+/// underneath.
+fn check_delivery(delivery: &Delivery, heads: &BTreeSet<ChangeHash>) -> Result<(), PhoneError> {
+    let mut below: BTreeSet<ChangeHash> = BTreeSet::new();
+    for bytes in delivery.changes.iter().rev() {
+        let change = Document::decode(bytes).map_err(malformed)?;
+        if !heads.contains(&change.raw.hash) && !below.contains(&change.raw.hash) {
+            return Err(unproven(change.raw.hash));
+        }
+        below.extend(change.deps);
+    }
+    Ok(())
+}
+
+fn deliver(
+    phone: &Phone,
+    tx: &Transaction<'_>,
+    delivery: &Delivery,
+    subject: &Subject,
+    now_ms: i64,
+) -> Result<u64, PhoneError> {
+    let here = documents::envelope(tx, delivery.document)?.is_some();
+    let new = match incoming::deliver(phone, tx, delivery, now_ms) {
+        Ok(new) => new,
+        Err(PhoneError::Store(e)) => return Err(e.into()),
+        // It stands in the journal, but something between is missing here: the next sync brings it.
+        Err(_) => 0,
+    };
+    let stored = documents::load_readable(tx, delivery.document)?;
+    if !here && !stored.is_some_and(|s| subject.may_read(&Place::of(&s.document))) {
+        documents::forget(tx, delivery.document)?;
+        return Ok(0);
+    }
+    if new > 0 && peers::changes_of(tx, delivery.document)?.is_empty() {
+        documents::mark_synced(tx, delivery.document, now_ms)?;
+    }
+    Ok(new)
+}
+
+/// Reads a bundle with its author's certificate and signature; anything wrong with them is the bringer's fault.
+fn bundle_of(given: &PeerBundle, keys: &[[u8; 32]]) -> Result<(Certificate, Bundle, BundleEntry), PhoneError> {
+    let certificate = Certificate::verified(&given.certificate, keys).ok_or(MeetError::Forged)?;
+    let key = certificate.public_key().ok_or(MeetError::Forged)?;
+    let mut bundle = bundle::read(&given.bundle).map_err(malformed)?;
+    bundle::check(&given.bundle, &key).map_err(|_| unproven("a bundle that its author did not sign"))?;
+    if bundle.device != certificate.device || bundle.user != certificate.user {
+        return Err(unproven("a bundle in another's name"));
+    }
+    match (bundle.entries.pop(), bundle.entries.is_empty()) {
+        (Some(entry), true) => Ok((certificate, bundle, entry)),
+        _ => Err(malformed("a bundle of more than one document")),
+    }
+}
+
+/// Applies a bundle as the server would judge it, by what its author is charged with. `None` when it is left out.
+fn apply(
+    phone: &Phone,
+    tx: &Transaction<'_>,
+    given: &PeerBundle,
+    (certificate, bundle, entry): (&Certificate, &Bundle, &BundleEntry),
+    subject: &Subject,
+    now_ms: i64,
+) -> Result<Option<u64>, PhoneError> {
+    let stored = documents::load_readable(tx, entry.document)?;
+    let (mut document, actor) = match stored {
+        Some(StoredDocument { document, actor, .. }) => (Some(document), actor),
+        None => (None, Phone::actor(tx)?),
+    };
+    let vouched = document.as_ref().map(Document::actors).unwrap_or_default();
+    let mut own: BTreeSet<ActorId> = BTreeSet::new();
+    for named in bundle.actors.iter().take(1_000) {
+        let anothers = vouched.get(named).is_some_and(|user| *user != certificate.user);
+        if !anothers && !server::is_desk_actor(*named) && actors::owner(tx, *named)?.is_none() {
+            own.insert(*named);
+        }
+    }
+    let bench = Bench {
+        subject: &certificate.subject(now_ms),
+        actors: &own,
+        revoked_ms: None,
+        tokens: &[],
+        quarantined: &BTreeMap::new(),
+        now_ms,
+    };
+    let readings: Vec<_> = entry.changes.iter().map(|c| Document::decode(&c.bytes)).collect();
+    let verdict = server::judge(&mut document, entry, &readings, &bench);
+    let taken = |o: &PushOutcome| matches!(o, PushOutcome::Accepted(_) | PushOutcome::Duplicate);
+    let Some(document) =
+        document.filter(|d| verdict.results.iter().all(|r| taken(&r.outcome)) && subject.may_read(&Place::of(d)))
+    else {
+        return Ok(None);
+    };
+    let fresh: Vec<ChangeHash> = verdict.accepted.iter().map(|a| a.inspected.raw.hash).collect();
+    if fresh.is_empty() {
+        return Ok(Some(0));
+    }
+    // What is shown here must be handed in from here: else nobody would tell this phone that it was refused.
+    if !peers::keep(tx, given, entry.document, &fresh)? {
+        return Ok(None);
+    }
+    documents::save(tx, &document, actor)?;
+    incoming::observe(phone, tx, verdict.accepted.iter().map(|a| &a.inspected))?;
+    u64::try_from(fresh.len()).map(Some).map_err(|_| StoreError::Damaged("count".into()).into())
+}
