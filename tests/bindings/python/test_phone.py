@@ -382,6 +382,36 @@ class Syncing(World):
         self.assertEqual(author.relay_import(carrier.relay_receipts()).acknowledged, 1)
         self.assertEqual(author.status().unsent, 0)
 
+    def test_relay_from_phone_to_phone(self):
+        one, two = self.phone("one"), self.phone("two", OTHER)
+        with self.assertRaises(PhoneLibError.Relay) as refused:
+            one.meet_begin()
+        self.assertEqual(refused.exception.code, "meet_not_allowed")
+        for phone in (one, two):
+            phone.meet_allow(True)
+        case = self.case(one, "面对面")
+        here, there = one.meet_begin(), two.meet_begin()
+        names, reports = [], {}
+        while len(reports) < 2:
+            said = here.outgoing(), there.outgoing()
+            self.assertTrue(any(said))
+            for meeting, words in ((there, said[0]), (here, said[1])):
+                for word in words:
+                    state = meeting.receive(word)
+                    if state.is_INTRODUCED():
+                        names.append(state.peer.name)
+                        state = meeting.agree()
+                    if state.is_OVER():
+                        reports[meeting] = state.report
+        self.assertEqual(len(names), 2)
+        self.assertEqual((reports[here].given_bundles, reports[there].received), (1, 1))
+        self.assertEqual(two.read_case(case).fields["title"], text("面对面"))
+        two.sync()
+        self.assertEqual(one.sync().sent, 1)
+        self.assertTrue(one.meet_forget(two.identity().device))
+        with self.assertRaises(PhoneLibError.Relay):
+            one.meet_begin().receive(b"nonsense")
+
     def test_threads_read_and_write_while_others_sync(self):
         phone = self.phone()
         cases = [self.case(phone, f"线程{n}") for n in range(8)]
