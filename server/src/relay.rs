@@ -6,7 +6,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 use sync_core::document::ChangeHash;
 use sync_core::error::{Refusal, RefusalCode};
-use sync_core::ids::{BundleId, DocumentId, Entropy};
+use sync_core::ids::{BundleId, DeviceId, DocumentId, Entropy, UserId};
 use sync_core::limits;
 use sync_core::relay::certificate::{self, Certificate};
 use sync_core::relay::receipt::Receipt;
@@ -19,6 +19,7 @@ use sync_core::sync::wire::{Bytes, Doubt, PushOutcome, PushResult};
 use crate::accounts::devices;
 use crate::accounts::keys::Keys;
 use crate::app::App;
+use crate::audit::{Act, Origin};
 use crate::db::tables::{journal as journal_rows, refused_parcels};
 use crate::db::{AnyConnection, DbError};
 use crate::http::extract::Principal;
@@ -130,17 +131,32 @@ fn prove(app: &App, conn: &mut AnyConnection, asked: &[Doubt]) -> Result<Bytes, 
     sign(app, conn, None, taken, 0)
 }
 
-/// Settles the parcels of a request.
-pub fn take_all(app: &App, parcels: &[Bytes], via: &str) -> Result<Vec<ParcelAnswer>, DbError> {
-    parcels.iter().map(|bytes| Ok(take(app, bytes, via)?.answer)).collect()
+/// Settles the parcels that a phone has carried here.
+pub fn take_all(app: &App, parcels: &[Bytes], carrier: DeviceId) -> Result<Vec<ParcelAnswer>, DbError> {
+    let via = format!("device {carrier}");
+    parcels.iter().map(|bytes| Ok(settled(app, bytes, &via, None)?.answer)).collect()
 }
 
-/// Settles one parcel. What it says of it is durable.
-pub fn take(app: &App, bytes: &[u8], via: &str) -> Result<Settled, DbError> {
+/// Settles one parcel that a person has handed in; that it was is written down. What it says of the parcel is durable.
+pub fn take(app: &App, bytes: &[u8], by: &Origin) -> Result<Settled, DbError> {
+    let via = if by.user == UserId::SYSTEM { "file".to_owned() } else { format!("user {}", by.user) };
+    settled(app, bytes, &via, Some(by))
+}
+
+fn settled(app: &App, bytes: &[u8], via: &str, by: Option<&Origin>) -> Result<Settled, DbError> {
     let opened = open(app, bytes)?;
-    app.db.transaction(|conn| match &opened {
-        Ok((container, content)) => settle(app, conn, container, content),
-        Err(error) => refuse(app, conn, bytes, error, via),
+    app.db.transaction(|conn| {
+        let settled = match &opened {
+            Ok((container, content)) => settle(app, conn, container, content)?,
+            Err(error) => refuse(app, conn, bytes, error, via)?,
+        };
+        if let Some(by) = by {
+            let hex: String = settled.answer.digest.iter().map(|b| format!("{b:02x}")).collect();
+            let changes: usize = settled.bundles.iter().map(|b| b.accepted).sum();
+            let detail = serde_json::json!({ "bundles": settled.bundles.len(), "accepted": changes });
+            Act::new(by, "relay.import", hex).detail(detail).record(conn, app.now_ms(), &app.entropy)?;
+        }
+        Ok(settled)
     })
 }
 

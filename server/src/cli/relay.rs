@@ -8,6 +8,7 @@ use sync_core::relay::{Container, RelayError};
 use sync_core::sync::relay::ParcelOutcome;
 
 use super::{Failure, open, say};
+use crate::audit::Origin;
 use crate::config::Config;
 use crate::http::relay::ParcelView;
 use crate::relay;
@@ -54,7 +55,7 @@ fn import(config: Config, files: &[PathBuf], receipts: Option<&Path>) -> Result<
     let mut settled = Vec::new();
     let mut refused = 0;
     for parcel in &parcels {
-        let one = relay::take(&app, parcel.bytes(), "file")?;
+        let one = relay::take(&app, parcel.bytes(), &Origin::operator())?;
         refused += usize::from(matches!(one.answer.outcome, ParcelOutcome::Refused(..)));
         say(&serde_json::to_string(&ParcelView::from(&one))?)?;
         settled.push(one);

@@ -108,8 +108,8 @@ pub(super) async fn upload(
     })?;
     let settled = web::block(move || -> Result<RelayView, Problem> {
         let parcels = Container::parse_file(&body)?;
-        let via = format!("user {}", principal.user);
-        let settled = parcels.iter().map(|p| relay::take(&app, p.bytes(), &via)).collect::<Result<Vec<_>, _>>()?;
+        let by = principal.origin();
+        let settled = parcels.iter().map(|p| relay::take(&app, p.bytes(), &by)).collect::<Result<Vec<_>, _>>()?;
         let receipts = relay::receipts(&app, &settled)?.map(|c| STANDARD.encode(c.bytes()));
         Ok(RelayView { items: settled.iter().map(ParcelView::from).collect(), receipts })
     });

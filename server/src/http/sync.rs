@@ -91,7 +91,7 @@ pub fn exchange(app: &App, principal: &Principal, device: DeviceId, body: &[u8])
         request.bundles.iter().map(|b| bundle::read(b).map(Opened::from)).collect();
     // What is carried for others is settled by itself, parcel by parcel: none of it can hold up the carrier.
     let parcels = request.relay.as_ref().map(|r| r.parcels.as_slice()).unwrap_or_default();
-    let relayed = relay::take_all(app, parcels, &format!("device {device}"))?;
+    let relayed = relay::take_all(app, parcels, device)?;
     // With nothing to write no community is locked; what the phone told of itself is committed along with what it sent.
     let heard = |conn: &mut AnyConnection| -> Result<SyncResponse, Problem> {
         let answer = answer(app, conn, principal, device, &request, &opened, relayed.clone())?;

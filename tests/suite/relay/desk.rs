@@ -1,5 +1,8 @@
 //! A clerk takes a relay file at the hall's desk.
 
+use diesel::prelude::*;
+use server::db::tables::audit;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
@@ -29,6 +32,15 @@ fn relay_a_clerk_hands_in_a_memory_card_and_gives_the_receipts_back() {
     let receipts = STANDARD.decode(reply["receipts"].as_str().unwrap()).unwrap();
     assert_eq!(import(&he, &receipts).acknowledged, 1);
     assert_eq!(pending(&he), 0);
+    let app = world.app();
+    let acts: Vec<(String, String)> = audit::table
+        .filter(audit::action.eq("relay.import"))
+        .select((audit::actor, audit::detail))
+        .order(audit::id)
+        .load(&mut app.db.get().unwrap())
+        .unwrap();
+    assert_eq!(acts.len(), 2, "each handing in is written down: {acts:?}");
+    assert_eq!(acts[0].1, r#"{"accepted":1,"bundles":1}"#);
 }
 
 #[test]
