@@ -150,7 +150,8 @@ impl Session {
 fn post(path: &'static str, token: Option<&str>, body: &serde_json::Value) -> Call {
     Call {
         method: Method::POST,
-        path,
+        path: path.into(),
+        headers: Vec::new(),
         media_type: JSON,
         token: token.map(str::to_owned),
         body: body.to_string().into_bytes(),
@@ -351,14 +352,19 @@ impl PhoneLibrary {
         call: impl Fn(String) -> Call,
         cancel: Option<&Arc<CancelToken>>,
     ) -> Result<Reply> {
+        self.asked(call, cancel)?.accepted()
+    }
+
+    /// The same, for who can deal with refusals himself.
+    pub(crate) fn asked(&self, call: impl Fn(String) -> Call, cancel: Option<&Arc<CancelToken>>) -> Result<Reply> {
         let session = self.fresh_session(cancel)?;
         let http = self.client(&session.server_url)?;
         let reply = http.send(call(session.access.clone()), cancel)?;
         if reply.status != 401 || says(&reply, "device_revoked") {
-            return reply.accepted();
+            return Ok(reply);
         }
         let fresh = self.refresh(&session, cancel)?;
-        http.send(call(fresh.access), cancel)?.accepted()
+        http.send(call(fresh.access), cancel)
     }
 
     /// Opens a stream with the session's token; a refused token is replaced once.

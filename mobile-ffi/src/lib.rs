@@ -4,6 +4,7 @@
 //! waits for a sync; no callback is called while a lock is held. All rules live in `sync-core`; this crate only carries them over.
 
 mod account;
+mod attachments;
 mod cancel;
 mod changes;
 mod editing;
@@ -22,6 +23,9 @@ mod value;
 mod view;
 
 pub use account::{IdentityView, RoleView};
+pub use attachments::{
+    AttachedView, AttachmentAtView, AttachmentStatusView, TransferListener, TransferPolicy, TransferReport,
+};
 pub use cancel::CancelToken;
 pub use changes::{ChangeListener, ChangeView};
 pub use edits::{AttachmentInput, DraftInput, EditInput, EditedView, LocationView};

@@ -25,6 +25,8 @@ pub struct PhoneLibrary {
     pub(crate) account: Mutex<()>,
     /// One sync at a time.
     pub(crate) syncing: Arc<AtomicBool>,
+    /// One run of transfers at a time.
+    pub(crate) transferring: Mutex<()>,
     pub(crate) live: LiveSeat,
     connection: Mutex<Connection>,
 }
@@ -118,6 +120,7 @@ impl PhoneLibrary {
             host,
             account: Mutex::new(()),
             syncing: Arc::default(),
+            transferring: Mutex::default(),
             live: LiveSeat::default(),
             connection: Mutex::default(),
         }))

@@ -189,7 +189,8 @@ impl PhoneLibrary {
             let Some(request) = session.next_request()? else { return Ok(report) };
             let call = |token| Call {
                 method: Method::POST,
-                path: PATH,
+                path: PATH.into(),
+                headers: Vec::new(),
                 media_type: MEDIA_TYPE,
                 token: Some(token),
                 body: request.clone(),

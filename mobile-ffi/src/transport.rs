@@ -1,6 +1,7 @@
 //! The small HTTP client: one request, one bounded answer. It follows no redirects, keeps no cookies, sends a token to no host but
 //! the one it was made for, and never holds a lock while it waits.
 
+use std::borrow::Cow;
 use std::io::Read;
 use std::sync::Arc;
 use std::sync::mpsc;
@@ -64,7 +65,9 @@ const STREAM: &str = "text/event-stream";
 #[derive(Debug, Clone)]
 pub(crate) struct Call {
     pub(crate) method: http::Method,
-    pub(crate) path: &'static str,
+    pub(crate) path: Cow<'static, str>,
+    /// Beside those that every request has.
+    pub(crate) headers: Vec<(&'static str, String)>,
     pub(crate) media_type: &'static str,
     pub(crate) token: Option<String>,
     pub(crate) body: Vec<u8>,
@@ -76,6 +79,8 @@ pub(crate) struct Reply {
     pub(crate) status: u16,
     pub(crate) media_type: String,
     pub(crate) retry_after_ms: Option<u64>,
+    pub(crate) location: Option<String>,
+    pub(crate) upload_offset: Option<u64>,
     pub(crate) body: Vec<u8>,
 }
 
@@ -237,6 +242,9 @@ impl Http {
         if let Some(token) = &call.token {
             request = request.header("authorization", format!("Bearer {token}"));
         }
+        for (name, value) in call.headers {
+            request = request.header(name, value);
+        }
         let request = request.body(call.body).map_err(|e| PhoneLibError::internal(format!("bad request: {e}")))?;
         reply(self.agent.run(request).map_err(failed)?, cancel)
     }
@@ -267,8 +275,10 @@ fn reply(response: http::Response<ureq::Body>, cancel: Option<&CancelToken>) -> 
     let text = |name: &str| response.headers().get(name).and_then(|v| v.to_str().ok()).unwrap_or_default().trim();
     let media_type = text("content-type").split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     let retry_after_ms = retry_after_ms(text("retry-after"), text("date"));
+    let location = Some(text("location").to_owned()).filter(|l| !l.is_empty());
+    let upload_offset = text("upload-offset").parse().ok();
     let body = read_bounded(response.into_body().into_reader(), cancel)?;
-    Ok(Reply { status, media_type, retry_after_ms, body })
+    Ok(Reply { status, media_type, retry_after_ms, location, upload_offset, body })
 }
 
 /// How long `Retry-After` asks to wait: seconds, or a date beside the date of the answer; this phone's own clock may be wrong.

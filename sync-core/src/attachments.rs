@@ -3,6 +3,8 @@
 
 pub mod media;
 mod metadata;
+#[cfg(feature = "store")]
+pub mod vault;
 
 use sha2::{Digest, Sha256};
 

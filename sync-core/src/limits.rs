@@ -45,6 +45,12 @@ pub const EVENT_BYTES_MAX: usize = 32 * 1024;
 pub const EVENT_AFTER_MAX: usize = 64;
 /// Parties of one case.
 pub const PARTIES_MAX: usize = 200;
+/// The largest file that a phone attaches.
+pub const ATTACHMENT_BYTES_MAX: usize = 20 * 1024 * 1024;
+/// One piece of an attachment on the wire: what a broken connection can cost at most.
+pub const ATTACHMENT_PIECE_BYTES: u64 = 256 * 1024;
+/// What attachments may take on a phone unless its host says otherwise.
+pub const ATTACHMENT_QUOTA_BYTES: u64 = 1024 * 1024 * 1024;
 /// Changes held back for missing dependencies, for one device.
 pub const HELD_CHANGES_MAX: usize = 1_000;
 /// One relay parcel as bytes, header and checksum included.

@@ -1,12 +1,14 @@
 //! The phone: store, clocks, identity and typed edits behind one door. Everything works without a network; a sync is a session of
 //! bytes in and bytes out, and this room never speaks to anything itself.
 
+mod attachments;
 mod forward;
 mod live;
 mod meet;
 mod notice;
 mod relay;
 mod session;
+mod transfer;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -14,6 +16,7 @@ use std::sync::{Arc, Mutex};
 use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
 
+use crate::attachments::vault::Vault;
 use crate::authority::{Grant, Place, Subject};
 use crate::calendar::Calendar;
 use crate::case::CaseState;
@@ -37,11 +40,13 @@ use crate::sync::bundle::DeviceKey;
 use crate::sync::pace::Pace;
 use crate::time::{Anchor, Hlc, PhoneClock, TimeClaim};
 
+pub use attachments::{Attached, AttachmentAt, AttachmentStatus};
 pub use live::Heard;
 pub use meet::{MeetPeer, MeetReport, MeetState, Meeting};
 pub use notice::{ChangeNotice, SubscriptionId};
 pub use relay::RelayImport;
 pub use session::{SyncProgress, SyncSession};
+pub use transfer::{TransferPolicy, TransferProgress, TransferReply, TransferRequest, TransferSession};
 
 /// What a phone asks of its host: clocks and randomness.
 pub trait PhoneHost: PhoneClock + Entropy {}
@@ -150,6 +155,7 @@ struct Inner {
     store: Store,
     host: Arc<dyn PhoneHost>,
     key: DeviceKey,
+    vault: Vault,
     notices: notice::Notices,
     pace: Mutex<Option<Pace>>,
 }
@@ -172,8 +178,16 @@ impl Phone {
             set_meta(tx, "actor", &host.sixteen())?;
             Ok(seed)
         })?;
+        let vault = Vault::beside(path, &transfer::vault_key(&store, &*host)?);
         let key = DeviceKey::from_seed(seed);
-        Ok(Self(Arc::new(Inner { store, host, key, notices: notice::Notices::default(), pace: Mutex::default() })))
+        Ok(Self(Arc::new(Inner {
+            store,
+            host,
+            key,
+            vault,
+            notices: notice::Notices::default(),
+            pace: Mutex::default(),
+        })))
     }
 
     /// The key that the server registers.
@@ -279,6 +293,15 @@ impl Phone {
 
     /// Edits a document: all of it as one change, or nothing.
     pub fn edit(&self, id: DocumentId, edits: &[Edit]) -> Result<Edited, PhoneError> {
+        self.edit_with(id, edits, |_| Ok(()))
+    }
+
+    fn edit_with(
+        &self,
+        id: DocumentId,
+        edits: &[Edit],
+        beside: impl FnOnce(&rusqlite::Transaction<'_>) -> Result<(), StoreError>,
+    ) -> Result<Edited, PhoneError> {
         let edited = self.0.store.write(|tx| -> Result<Edited, PhoneError> {
             let who = Self::enrolment(tx)?;
             let StoredDocument { mut document, actor, .. } = documents::load(tx, id)?.ok_or(PhoneError::NotFound)?;
@@ -291,6 +314,7 @@ impl Phone {
                 documents::save(tx, &document, actor)?;
                 outbox::push(tx, id, who.user, change, &at)?;
             }
+            beside(tx)?;
             Ok(edited)
         })?;
         if edited.change.is_some() {

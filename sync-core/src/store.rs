@@ -2,6 +2,7 @@
 //! waits for a sync. An edit is here, whole, before the call that made it returns.
 
 pub mod actors;
+pub mod attachments;
 pub mod carried;
 pub mod documents;
 pub mod list;

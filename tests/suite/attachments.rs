@@ -3,6 +3,7 @@
 mod collection;
 mod downloads;
 mod faults;
+mod phones;
 mod s3;
 
 mod uploads;

@@ -6,6 +6,7 @@ pub mod phones;
 pub mod photos;
 pub mod stream;
 pub mod tus;
+pub mod wire;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -58,7 +58,8 @@ fn quick() -> ConnectOptions {
 fn call() -> Call {
     Call {
         method: http::Method::POST,
-        path: "/v1/sync",
+        path: "/v1/sync".into(),
+        headers: Vec::new(),
         media_type: "application/json",
         token: Some("t".to_owned()),
         body: b"{}".to_vec(),

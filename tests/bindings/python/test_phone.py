@@ -12,6 +12,7 @@ import urllib.request
 import uuid
 
 from fengqiao import (
+    AttachmentStatusView,
     CancelToken,
     ChangeListener,
     DraftInput,
@@ -24,6 +25,8 @@ from fengqiao import (
     PhoneLibrary,
     RelayFrames,
     SyncListener,
+    TransferListener,
+    TransferPolicy,
 )
 
 URL = os.environ["FENGQIAO_SERVER_URL"]
@@ -68,6 +71,56 @@ class World(unittest.TestCase):
             wording="二十三名工人要求支付工资。",
         )
         return phone.create_case(draft)
+
+
+class Attachments(World):
+    def recording(self):
+        """An M4A with as many bytes as several pieces on the wire, another one each time."""
+        sound = os.urandom(16) * 40_000
+        head = b"\0\0\0\x10ftypM4A \0\0\0\0"
+        return head + (len(sound) + 8).to_bytes(4, "big") + b"mdat" + sound
+
+    def test_a_recording_goes_to_another_phone_with_progress(self):
+        one, two = self.phone("one"), self.phone("two", OTHER)
+        case = self.case(one, "录音")
+        sound = self.recording()
+        path = os.path.join(self.folder, "a.m4a")
+        with open(path, "wb") as file:
+            file.write(sound)
+        attached = one.attach_file(case, "录音.m4a", path)
+        self.assertEqual((attached.media_type, attached.bytes, attached.location), ("audio/mp4", len(sound), None))
+        self.assertIsInstance(one.attachment_statuses(case)[0].status, AttachmentStatusView.ONLY_HERE)
+        seen = []
+
+        class Bar(TransferListener):
+            def on_transfer(self, progress):
+                seen.append(progress.bytes_sent)
+
+        report = one.transfer_attachments(TransferPolicy(), Bar())
+        self.assertEqual((report.uploaded, report.waiting), (1, 0))
+        self.assertTrue(len(seen) > 3 and seen == sorted(seen) and seen[-1] == len(sound), seen)
+        self.assertIsInstance(one.attachment_statuses(case)[0].status, AttachmentStatusView.ON_SERVER)
+        two.sync()
+        self.assertIsNone(two.attachment_bytes(attached.hash))
+        self.assertEqual(two.fetch_attachment(case, attached.hash, TransferPolicy()), sound)
+        self.assertEqual(two.attachment_bytes(attached.hash), sound)
+        with self.assertRaises(PhoneLibError.NotFound):
+            two.fetch_thumbnail(case, attached.hash, 160)
+
+    def test_a_cancelled_run_and_a_file_of_another_kind_say_so(self):
+        phone = self.phone()
+        case = self.case(phone, "取消")
+        with self.assertRaises(PhoneLibError.InvalidInput):
+            phone.attach_photo(case, "x.html", b"<html>")
+        attached = phone.attach_photo(case, "a.m4a", self.recording())
+        phone.sync()
+        cancel = CancelToken()
+        cancel.cancel()
+        with self.assertRaises(PhoneLibError.Cancelled):
+            phone.transfer_attachments(TransferPolicy(), None, cancel)
+        self.assertEqual(phone.transfer_attachments(TransferPolicy()).uploaded, 1)
+        self.assertEqual(phone.free_attachments(), attached.bytes)
+        self.assertIsNone(phone.attachment_bytes(attached.hash))
 
 
 class Store(World):

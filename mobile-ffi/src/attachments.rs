@@ -1,0 +1,307 @@
+//! Attachments as the host sees them: added, read, fetched, sent. What is sent when is decided in the core; here it gets a network.
+
+use std::sync::{Arc, PoisonError};
+
+use sync_core::phone::{self, TransferProgress, TransferReply, TransferRequest, TransferSession};
+
+use crate::cancel::CancelToken;
+use crate::edits::LocationView;
+use crate::error::{PhoneLibError, Result};
+use crate::library::{PhoneLibrary, document_id};
+use crate::transport::{Call, Reply};
+use ureq::http::Method;
+
+/// What was attached.
+#[derive(Debug, Clone, PartialEq, Eq, uniffi::Record)]
+pub struct AttachedView {
+    /// SHA-256 of the content, hexadecimal: its name in the record.
+    pub hash: String,
+    /// What it is, by its contents.
+    pub media_type: String,
+    /// Size in bytes, without the notes of the camera.
+    pub bytes: u64,
+    /// When the camera says that it was taken; kept in the record, taken out of the file.
+    pub taken_ms: Option<i64>,
+    /// Where the camera says that it was; kept in the record, taken out of the file.
+    pub location: Option<LocationView>,
+}
+
+/// Where an attachment is.
+#[derive(Debug, Clone, PartialEq, Eq, uniffi::Enum)]
+pub enum AttachmentStatusView {
+    /// On this phone only.
+    OnlyHere,
+    /// The server has a part of it.
+    OnItsWay {
+        /// Bytes.
+        sent: u64,
+    },
+    /// The server has all of it.
+    OnServer {
+        /// Since when, ms UTC; none for what others attached.
+        since_ms: Option<i64>,
+    },
+    /// The server does not want it.
+    Refused {
+        /// A stable code.
+        code: String,
+        /// In words.
+        detail: String,
+    },
+}
+
+/// One attachment of a record.
+#[derive(Debug, Clone, PartialEq, Eq, uniffi::Record)]
+pub struct AttachmentAtView {
+    /// SHA-256 of the content, hexadecimal.
+    pub hash: String,
+    /// Where it is.
+    pub status: AttachmentStatusView,
+    /// Whether its content lies on this phone.
+    pub is_here: bool,
+    /// How much of it a download has brought so far, bytes.
+    pub arrived: u64,
+}
+
+/// What the host allows now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, uniffi::Record)]
+pub struct TransferPolicy {
+    /// The network costs by volume.
+    #[uniffi(default = false)]
+    pub is_metered: bool,
+    /// Attachments may go over such a network.
+    #[uniffi(default = false)]
+    pub metered_ok: bool,
+    /// The most bytes of contents in one run, either way.
+    #[uniffi(default = 1_000_000_000)]
+    pub bytes_max: u64,
+    /// Fetch thumbnails only, whatever is asked for.
+    #[uniffi(default = false)]
+    pub thumbnails_only: bool,
+}
+
+impl Default for TransferPolicy {
+    fn default() -> Self {
+        Self { is_metered: false, metered_ok: false, bytes_max: 1_000_000_000, thumbnails_only: false }
+    }
+}
+
+impl TransferPolicy {
+    fn into_core(self) -> phone::TransferPolicy {
+        let Self { is_metered, metered_ok, bytes_max, .. } = self;
+        phone::TransferPolicy { is_metered, metered_ok, bytes_max }
+    }
+}
+
+/// What a run of transfers did, so far or in all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, uniffi::Record)]
+pub struct TransferReport {
+    /// Bytes of contents sent.
+    pub bytes_sent: u64,
+    /// Bytes of contents received.
+    pub bytes_received: u64,
+    /// Attachments that the server has since now.
+    pub uploaded: u64,
+    /// Attachments that came in.
+    pub downloaded: u64,
+    /// Attachments that the server does not want; see `attachment_statuses`.
+    pub refused: u64,
+    /// Attachments made here that are still to be sent.
+    pub waiting: u64,
+}
+
+impl From<TransferProgress> for TransferReport {
+    fn from(p: TransferProgress) -> Self {
+        Self {
+            bytes_sent: p.bytes_sent,
+            bytes_received: p.bytes_received,
+            uploaded: p.uploaded,
+            downloaded: p.downloaded,
+            refused: p.refused,
+            waiting: p.waiting,
+        }
+    }
+}
+
+/// Is told how a run goes on. Called on the thread that transfers, with no lock held; what it throws is ignored.
+#[uniffi::export(with_foreign)]
+pub trait TransferListener: Send + Sync {
+    /// One piece was transferred and is stored.
+    fn on_transfer(&self, progress: TransferReport) -> Result<()>;
+}
+
+#[uniffi::export]
+impl PhoneLibrary {
+    /// Attaches a file to a record: JPEG, PNG, WebP, PDF or M4A, at most 20 MiB. The notes of the camera are taken out of it; time and
+    /// place go into the record. When this returns it is safe on this phone; `transfer_attachments` sends it.
+    pub fn attach_photo(&self, id: String, name: String, bytes: Vec<u8>) -> Result<AttachedView> {
+        let attached = self.phone.attach(document_id("record", &id)?, &name, &bytes);
+        let attached = attached.map_err(PhoneLibError::about("record", &id))?;
+        Ok(AttachedView {
+            hash: attached.hash,
+            media_type: attached.prepared.media_type.as_str().to_owned(),
+            bytes: u64::try_from(attached.prepared.bytes.len()).unwrap_or(u64::MAX),
+            taken_ms: attached.prepared.evidence.taken_ms,
+            location: attached.prepared.evidence.location.map(Into::into),
+        })
+    }
+
+    /// Attaches the file at this path. The file itself is left as it is.
+    pub fn attach_file(&self, id: String, name: String, path: String) -> Result<AttachedView> {
+        let wrong = |e: std::io::Error| PhoneLibError::invalid("path", e.to_string(), "name a file that can be read");
+        let size = std::fs::metadata(&path).map_err(wrong)?.len();
+        if size > u64::try_from(sync_core::limits::ATTACHMENT_BYTES_MAX).unwrap_or(u64::MAX) {
+            return Err(PhoneLibError::invalid("path", format!("the file has {size} bytes"), "at most 20 MiB"));
+        }
+        self.attach_photo(id, name, std::fs::read(&path).map_err(wrong)?)
+    }
+
+    /// The content of an attachment, if it lies on this phone; else `fetch_attachment` brings it.
+    pub fn attachment_bytes(&self, hash: String) -> Result<Option<Vec<u8>>> {
+        Ok(self.phone.attachment(&hash)?)
+    }
+
+    /// Where the attachments of a record are.
+    pub fn attachment_statuses(&self, id: String) -> Result<Vec<AttachmentAtView>> {
+        let all = self.phone.attachments(document_id("record", &id)?).map_err(PhoneLibError::about("record", &id))?;
+        let view = |a: phone::AttachmentAt| AttachmentAtView {
+            hash: a.hash,
+            status: match a.status {
+                phone::AttachmentStatus::OnlyHere => AttachmentStatusView::OnlyHere,
+                phone::AttachmentStatus::OnItsWay { sent } => AttachmentStatusView::OnItsWay { sent },
+                phone::AttachmentStatus::OnServer { since_ms } => AttachmentStatusView::OnServer { since_ms },
+                phone::AttachmentStatus::Refused { code, detail } => AttachmentStatusView::Refused { code, detail },
+            },
+            is_here: a.is_here,
+            arrived: a.arrived,
+        };
+        Ok(all.into_iter().map(view).collect())
+    }
+
+    /// Sends what was attached on this phone, in the order of need. Text goes first: when anything is unsent this syncs before.
+    /// Blocks; whatever cuts it off, the next run goes on from there.
+    #[uniffi::method(default(listener = None, cancel = None))]
+    pub fn transfer_attachments(
+        &self,
+        policy: TransferPolicy,
+        listener: Option<Arc<dyn TransferListener>>,
+        cancel: Option<Arc<CancelToken>>,
+    ) -> Result<TransferReport> {
+        if self.phone.status()?.pending > 0 {
+            match self.sync(None, cancel.clone()) {
+                // Records that the server cannot take now hold up their own attachments only.
+                Ok(_) | Err(PhoneLibError::Protocol { .. }) => {}
+                Err(e) => return Err(e),
+            }
+        }
+        let _turn = self.transferring.lock().unwrap_or_else(PoisonError::into_inner);
+        self.carry(self.phone.transfer_begin(policy.into_core())?, listener, cancel.as_ref())
+    }
+
+    /// Brings one attachment of a record to this phone, or goes on with it, and gives its content. Nothing when the policy forbids it.
+    #[uniffi::method(default(listener = None, cancel = None))]
+    pub fn fetch_attachment(
+        &self,
+        id: String,
+        hash: String,
+        policy: TransferPolicy,
+        listener: Option<Arc<dyn TransferListener>>,
+        cancel: Option<Arc<CancelToken>>,
+    ) -> Result<Option<Vec<u8>>> {
+        if let Some(bytes) = self.phone.attachment(&hash)? {
+            return Ok(Some(bytes));
+        }
+        let missing = PhoneLibError::about("attachment", &hash);
+        if policy.thumbnails_only {
+            return Ok(None);
+        }
+        let _turn = self.transferring.lock().unwrap_or_else(PoisonError::into_inner);
+        let session =
+            self.phone.fetch_begin(document_id("record", &id)?, &hash, policy.into_core()).map_err(missing)?;
+        self.carry(session, listener, cancel.as_ref()).map_err(|e| match e {
+            PhoneLibError::NotFound { .. } => PhoneLibError::not_found("attachment", hash.clone()),
+            other => other,
+        })?;
+        Ok(self.phone.attachment(&hash)?)
+    }
+
+    /// A small JPEG of a picture, made by the server: 160, 320 or 640 points. It is not kept on the phone.
+    #[uniffi::method(default(cancel = None))]
+    pub fn fetch_thumbnail(
+        &self,
+        id: String,
+        hash: String,
+        size: u32,
+        cancel: Option<Arc<CancelToken>>,
+    ) -> Result<Vec<u8>> {
+        let document = document_id("record", &id)?;
+        if !sync_core::attachments::is_content_hash(&hash) {
+            return Err(PhoneLibError::not_found("attachment", hash.chars().take(80).collect::<String>()));
+        }
+        let path = format!("/v1/attachments/{hash}/thumbnail?document={document}&size={size}");
+        let request =
+            TransferRequest { method: "GET", path, media_type: "image/jpeg", headers: Vec::new(), body: Vec::new() };
+        let reply = self.ask_authorized(&request, cancel.as_ref())?;
+        if reply.status == 404 { Err(PhoneLibError::not_found("attachment", hash)) } else { Ok(reply.accepted()?.body) }
+    }
+
+    /// How many bytes attachments may take on this phone. What the server has is freed when there is more.
+    pub fn set_attachment_quota(&self, bytes: u64) -> Result<()> {
+        Ok(self.phone.set_attachment_quota(bytes)?)
+    }
+
+    /// Frees every content that the server has; gives the bytes.
+    pub fn free_attachments(&self) -> Result<u64> {
+        Ok(self.phone.free_attachments()?)
+    }
+
+    /// Lets an attachment that the server refused be tried again.
+    pub fn retry_attachment(&self, id: String, hash: String) -> Result<()> {
+        let tried = self.phone.attachment_retry(document_id("record", &id)?, &hash);
+        tried.map_err(PhoneLibError::about("attachment", &hash))
+    }
+}
+
+impl PhoneLibrary {
+    fn carry(
+        &self,
+        mut session: TransferSession,
+        listener: Option<Arc<dyn TransferListener>>,
+        cancel: Option<&Arc<CancelToken>>,
+    ) -> Result<TransferReport> {
+        loop {
+            if let Some(cancel) = cancel {
+                cancel.check()?;
+            }
+            let Some(request) = session.next_request()? else { return Ok(session.progress().into()) };
+            let reply = self.ask_authorized(&request, cancel)?;
+            if matches!(reply.status, 300..=399 | 401 | 429 | 500..=506 | 508..) {
+                // Nothing of this is about one attachment.
+                reply.accepted()?;
+                return Err(PhoneLibError::protocol("an answer that is none"));
+            }
+            let progress = session.apply_response(&TransferReply {
+                status: reply.status,
+                location: reply.location,
+                offset: reply.upload_offset,
+                body: reply.body,
+            })?;
+            if let Some(listener) = &listener {
+                drop(listener.on_transfer(progress.into()));
+            }
+        }
+    }
+
+    fn ask_authorized(&self, request: &TransferRequest, cancel: Option<&Arc<CancelToken>>) -> Result<Reply> {
+        let method: Method = request.method.parse().map_err(|_| PhoneLibError::internal("no method"))?;
+        let call = |token| Call {
+            method: Method::clone(&method),
+            path: request.path.clone().into(),
+            headers: request.headers.clone(),
+            media_type: request.media_type,
+            token: Some(token),
+            body: request.body.clone(),
+        };
+        self.asked(call, cancel)
+    }
+}

@@ -1,0 +1,197 @@
+//! Attachments on the phone: added with their record in one stroke, read from the vault, and freed when room is short. Nothing is freed
+//! that the server has not confirmed.
+
+use std::sync::PoisonError;
+
+use super::{Phone, PhoneError};
+use crate::attachments::{Prepared, content_hash, prepare};
+use crate::edit::Edit;
+use crate::error::EditError;
+use crate::ids::DocumentId;
+use crate::limits;
+use crate::store::attachments::{self as rows, FileRow};
+use crate::store::{StoreError, meta_json, set_meta_json};
+
+/// Something that was attached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attached {
+    /// The name of its content.
+    pub hash: String,
+    /// What it is, and what it told of its making.
+    pub prepared: Prepared,
+}
+
+/// Where an attachment is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AttachmentStatus {
+    /// On this phone only.
+    OnlyHere,
+    /// The server has this many bytes of it.
+    OnItsWay {
+        /// Bytes.
+        sent: u64,
+    },
+    /// The server has all of it since this time, ms UTC. For what others attached: since this phone learned of it.
+    OnServer {
+        /// ms UTC of the server; none for what others attached.
+        since_ms: Option<i64>,
+    },
+    /// The server does not want it.
+    Refused {
+        /// A stable code.
+        code: String,
+        /// In words.
+        detail: String,
+    },
+}
+
+/// One attachment of a record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AttachmentAt {
+    /// The name of its content.
+    pub hash: String,
+    /// Where it is.
+    pub status: AttachmentStatus,
+    /// Whether its content lies on this phone.
+    pub is_here: bool,
+    /// How much of it a download has brought so far, bytes.
+    pub arrived: u64,
+}
+
+fn invalid(problem: String, remedy: &str) -> PhoneError {
+    EditError::InvalidValue { field: "bytes".to_owned(), problem, remedy: remedy.to_owned() }.into()
+}
+
+impl Phone {
+    /// Attaches a file to a record. The notes of the camera are taken out of it; time and place go into the record as evidence.
+    /// When this returns both the file and the record's entry are on the disk.
+    pub fn attach(&self, document: DocumentId, name: &str, bytes: &[u8]) -> Result<Attached, PhoneError> {
+        if bytes.len() > limits::ATTACHMENT_BYTES_MAX {
+            let max = limits::ATTACHMENT_BYTES_MAX;
+            return Err(invalid(format!("the file has {} bytes", bytes.len()), &format!("at most {max} bytes")));
+        }
+        let prepared = prepare(bytes)
+            .map_err(|e| invalid(e.to_string(), "attach a whole JPEG, PNG, WebP, PDF or M4A file without location"))?;
+        let hash = content_hash(&prepared.bytes);
+        let size = u64::try_from(prepared.bytes.len()).unwrap_or(u64::MAX);
+        self.make_room(size)?;
+        let _turn = self.0.vault.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        self.0.vault.put(&hash, &prepared.bytes, &*self.0.host)?;
+        let media_type = prepared.media_type.as_str().to_owned();
+        let edit = Edit::Attach {
+            hash: hash.clone(),
+            name: name.to_owned(),
+            media_type: media_type.clone(),
+            bytes: size,
+            taken_ms: prepared.evidence.taken_ms,
+            location: prepared.evidence.location,
+        };
+        let now_ms = self.0.host.now_ms();
+        let file = FileRow { hash: hash.clone(), media_type, bytes: size };
+        self.edit_with(document, &[edit], |tx| {
+            rows::keep(tx, &file, now_ms)?;
+            rows::queue(tx, document, &file.hash, size)
+        })?;
+        Ok(Attached { hash, prepared })
+    }
+
+    /// The content of an attachment, if it lies on this phone.
+    pub fn attachment(&self, hash: &str) -> Result<Option<Vec<u8>>, PhoneError> {
+        let Some(file) = self.0.store.read(|c| rows::file(c, hash))? else { return Ok(None) };
+        let bytes = self.0.vault.read_whole(hash, file.bytes)?;
+        let now_ms = self.0.host.now_ms();
+        self.0.store.write(|tx| rows::used(tx, hash, now_ms))?;
+        Ok(Some(bytes))
+    }
+
+    /// Where the attachments of a record are.
+    pub fn attachments(&self, document: DocumentId) -> Result<Vec<AttachmentAt>, PhoneError> {
+        let entries = self.document(document)?.attachments();
+        self.0.store.read(|c| -> Result<_, PhoneError> {
+            let own = rows::of_document(c, document)?;
+            let mut all = Vec::new();
+            let others = entries.into_keys().filter(|h| own.iter().all(|u| u.hash != *h));
+            all.extend(others.map(|h| (h, AttachmentStatus::OnServer { since_ms: None })));
+            all.extend(own.into_iter().map(|u| {
+                let status = match (u.refused, u.server_ms) {
+                    (Some((code, detail)), _) => AttachmentStatus::Refused { code, detail },
+                    (None, Some(since_ms)) => AttachmentStatus::OnServer { since_ms: Some(since_ms) },
+                    (None, None) if u.location.is_some() => AttachmentStatus::OnItsWay { sent: u.sent },
+                    (None, None) => AttachmentStatus::OnlyHere,
+                };
+                (u.hash, status)
+            }));
+            let at = |(hash, status): (String, AttachmentStatus)| {
+                let is_here = rows::file(c, &hash)?.is_some();
+                let arrived = if is_here { 0 } else { self.0.vault.arrived(&hash) };
+                Ok(AttachmentAt { hash, status, is_here, arrived })
+            };
+            all.into_iter().map(at).collect()
+        })
+    }
+
+    /// Attachments made here that are not on the server yet.
+    pub fn attachments_waiting(&self) -> Result<u64, PhoneError> {
+        self.0.store.read(|c| Ok(rows::waiting(c)?))
+    }
+
+    /// Lets an attachment that the server refused be tried again, as when its quota was raised.
+    pub fn attachment_retry(&self, document: DocumentId, hash: &str) -> Result<(), PhoneError> {
+        let known = self.0.store.write(|tx| rows::retry(tx, document, hash))?;
+        if known { Ok(()) } else { Err(PhoneError::NotFound) }
+    }
+
+    /// How many bytes attachments may take on this phone.
+    pub fn set_attachment_quota(&self, bytes: u64) -> Result<(), PhoneError> {
+        self.0.store.write(|tx| set_meta_json(tx, "attachment_quota", &bytes))?;
+        self.make_room(0)
+    }
+
+    /// Frees what the server has, least recently used first, until so many bytes fit into the quota; fails when that is not enough.
+    pub(super) fn make_room(&self, bytes: u64) -> Result<(), PhoneError> {
+        let (held, quota, freeable) = self.0.store.read(|c| -> Result<_, StoreError> {
+            let quota: Option<u64> = meta_json(c, "attachment_quota")?;
+            Ok((rows::held(c)?, quota.unwrap_or(limits::ATTACHMENT_QUOTA_BYTES), rows::freeable(c)?))
+        })?;
+        let mut over = held.saturating_add(bytes).saturating_sub(quota);
+        for file in freeable {
+            if over == 0 {
+                return Ok(());
+            }
+            over = over.saturating_sub(file.bytes);
+            self.free(&file.hash)?;
+        }
+        // What was written before a crash and never entered, and what nobody needs any more.
+        if over > 0 && bytes > 0 { Err(StoreError::DiskFull.into()) } else { Ok(()) }
+    }
+
+    /// Frees everything that the server has; gives the bytes.
+    pub fn free_attachments(&self) -> Result<u64, PhoneError> {
+        let freeable = self.0.store.read(rows::freeable)?;
+        let mut freed = 0;
+        for file in freeable {
+            freed += file.bytes;
+            self.free(&file.hash)?;
+        }
+        self.sweep_vault()?;
+        Ok(freed)
+    }
+
+    /// First the row, then the file: a crash between leaves a file that nobody knows, and never a row without its file.
+    fn free(&self, hash: &str) -> Result<(), PhoneError> {
+        self.0.store.write(|tx| rows::drop_file(tx, hash))?;
+        Ok(self.0.vault.remove(hash)?)
+    }
+
+    /// Deletes what lies in the vault and no row knows: left by a crash. Downloads under way stay.
+    fn sweep_vault(&self) -> Result<(), PhoneError> {
+        let _turn = self.0.vault.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        for name in self.0.vault.names()? {
+            let known = name.ends_with(".part") || self.0.store.read(|c| rows::file(c, &name))?.is_some();
+            if !known {
+                self.0.vault.discard(&name)?;
+            }
+        }
+        Ok(())
+    }
+}

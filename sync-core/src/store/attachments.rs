@@ -1,0 +1,197 @@
+//! The rows of attachments: what lies in the vault, and how far what was attached here has come.
+
+use rusqlite::{Connection, OptionalExtension, Row, Transaction};
+
+use super::StoreError;
+use crate::ids::{DocumentId, JournalId};
+
+/// A content that lies here whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileRow {
+    /// Its name.
+    pub hash: String,
+    /// What it is.
+    pub media_type: String,
+    /// Its size.
+    pub bytes: u64,
+}
+
+/// Something attached on this phone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UploadRow {
+    /// The record that refers to it.
+    pub document: DocumentId,
+    /// The content.
+    pub hash: String,
+    /// Its size.
+    pub bytes: u64,
+    /// Where the server takes it.
+    pub location: Option<String>,
+    /// How much the server has, as far as is known.
+    pub sent: u64,
+    /// When the server said that it has all of it, ms UTC.
+    pub server_ms: Option<i64>,
+    /// Why the server does not want it: code and words.
+    pub refused: Option<(String, String)>,
+}
+
+const COLUMNS: &str = "u.document, u.hash, u.bytes, u.location, u.sent, u.server_ms, u.refused_code, u.refused_detail";
+
+fn unsigned(n: i64) -> u64 {
+    u64::try_from(n).unwrap_or_default()
+}
+
+fn signed(n: u64) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
+}
+
+fn upload(r: &Row<'_>) -> rusqlite::Result<UploadRow> {
+    let document: String = r.get(0)?;
+    let code: Option<String> = r.get(6)?;
+    let detail: Option<String> = r.get(7)?;
+    Ok(UploadRow {
+        document: document.parse().map_err(|_| rusqlite::Error::InvalidQuery)?,
+        hash: r.get(1)?,
+        bytes: unsigned(r.get(2)?),
+        location: r.get(3)?,
+        sent: unsigned(r.get(4)?),
+        server_ms: r.get(5)?,
+        refused: code.map(|c| (c, detail.unwrap_or_default())),
+    })
+}
+
+fn uploads(conn: &Connection, rest: &str, values: impl rusqlite::Params) -> Result<Vec<UploadRow>, StoreError> {
+    let mut statement = conn.prepare_cached(&format!("SELECT {COLUMNS} FROM uploads u {rest}"))?;
+    let rows = statement.query_map(values, upload)?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Notes a content that lies in the vault.
+pub fn keep(tx: &Transaction<'_>, file: &FileRow, now_ms: i64) -> Result<(), StoreError> {
+    tx.prepare_cached(
+        "INSERT INTO files (hash, media_type, bytes, used_ms) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (hash) DO UPDATE SET used_ms = ?4",
+    )?
+    .execute((&file.hash, &file.media_type, signed(file.bytes), now_ms))?;
+    Ok(())
+}
+
+/// A content, if it lies here.
+pub fn file(conn: &Connection, hash: &str) -> Result<Option<FileRow>, StoreError> {
+    let row = conn
+        .prepare_cached("SELECT hash, media_type, bytes FROM files WHERE hash = ?1")?
+        .query_row([hash], |r| Ok(FileRow { hash: r.get(0)?, media_type: r.get(1)?, bytes: unsigned(r.get(2)?) }));
+    Ok(row.optional()?)
+}
+
+/// Notes that a content was looked at.
+pub fn used(tx: &Transaction<'_>, hash: &str, now_ms: i64) -> Result<(), StoreError> {
+    tx.prepare_cached("UPDATE files SET used_ms = ?2 WHERE hash = ?1")?.execute((hash, now_ms))?;
+    Ok(())
+}
+
+/// Bytes of everything that lies here.
+pub fn held(conn: &Connection) -> Result<u64, StoreError> {
+    Ok(unsigned(conn.query_row("SELECT coalesce(sum(bytes), 0) FROM files", [], |r| r.get(0))?))
+}
+
+/// What may be freed, that which was not used for the longest time first: the server has it, for every record it was attached to here.
+pub fn freeable(conn: &Connection) -> Result<Vec<FileRow>, StoreError> {
+    let mut statement = conn.prepare_cached(
+        "SELECT hash, media_type, bytes FROM files f WHERE NOT EXISTS \
+         (SELECT 1 FROM uploads u WHERE u.hash = f.hash AND u.server_ms IS NULL) ORDER BY used_ms, hash",
+    )?;
+    let rows = statement
+        .query_map([], |r| Ok(FileRow { hash: r.get(0)?, media_type: r.get(1)?, bytes: unsigned(r.get(2)?) }))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Forgets that a content lies here.
+pub fn drop_file(tx: &Transaction<'_>, hash: &str) -> Result<(), StoreError> {
+    tx.execute("DELETE FROM files WHERE hash = ?1", [hash])?;
+    Ok(())
+}
+
+/// Notes that something is to be uploaded; what was is left alone.
+pub fn queue(tx: &Transaction<'_>, document: DocumentId, hash: &str, bytes: u64) -> Result<(), StoreError> {
+    tx.prepare_cached("INSERT OR IGNORE INTO uploads (document, hash, bytes) VALUES (?1, ?2, ?3)")?.execute((
+        document.to_string(),
+        hash,
+        signed(bytes),
+    ))?;
+    Ok(())
+}
+
+/// What can be sent now, in the order of need: cases before patrols, what is due first, then what was attached first. Text goes before:
+/// a record of which something is unsent waits.
+pub fn due(conn: &Connection) -> Result<Vec<UploadRow>, StoreError> {
+    uploads(
+        conn,
+        "LEFT JOIN list l ON l.document = u.document JOIN files f ON f.hash = u.hash \
+         WHERE u.server_ms IS NULL AND u.refused_code IS NULL \
+         AND NOT EXISTS (SELECT 1 FROM outbox o WHERE o.document = u.document) \
+         ORDER BY coalesce(l.kind, 'case') <> 'case', l.due_ms IS NULL, l.due_ms, u.ordinal",
+        [],
+    )
+}
+
+/// Uploads of a record.
+pub fn of_document(conn: &Connection, document: DocumentId) -> Result<Vec<UploadRow>, StoreError> {
+    uploads(conn, "WHERE u.document = ?1 ORDER BY u.ordinal", [document.to_string()])
+}
+
+/// How many are not on the server yet.
+pub fn waiting(conn: &Connection) -> Result<u64, StoreError> {
+    let sql = "SELECT count(*) FROM uploads WHERE server_ms IS NULL AND refused_code IS NULL";
+    Ok(unsigned(conn.query_row(sql, [], |r| r.get(0))?))
+}
+
+/// What was confirmed by another life of the server's journal and still lies here: the server is asked again.
+pub fn unproved(conn: &Connection, journal: JournalId, limit: i64) -> Result<Vec<UploadRow>, StoreError> {
+    uploads(
+        conn,
+        "JOIN files f ON f.hash = u.hash WHERE u.server_ms IS NOT NULL AND u.journal IS NOT ?1 ORDER BY u.ordinal LIMIT ?2",
+        (journal.to_string(), limit),
+    )
+}
+
+/// Notes where the server takes an upload, and how much it has.
+pub fn stands(tx: &Transaction<'_>, row: &UploadRow) -> Result<(), StoreError> {
+    tx.prepare_cached("UPDATE uploads SET location = ?3, sent = ?4 WHERE document = ?1 AND hash = ?2")?.execute((
+        row.document.to_string(),
+        &row.hash,
+        &row.location,
+        signed(row.sent),
+    ))?;
+    Ok(())
+}
+
+/// Notes that the server has all of it; with `None` that it has lost it.
+pub fn confirmed(
+    tx: &Transaction<'_>,
+    row: &UploadRow,
+    server_ms: Option<i64>,
+    journal: Option<JournalId>,
+) -> Result<(), StoreError> {
+    tx.prepare_cached(
+        "UPDATE uploads SET server_ms = ?3, journal = ?4, location = NULL, sent = CASE WHEN ?3 IS NULL THEN 0 ELSE bytes END \
+         WHERE document = ?1 AND hash = ?2",
+    )?
+    .execute((row.document.to_string(), &row.hash, server_ms, journal.map(|j| j.to_string())))?;
+    Ok(())
+}
+
+/// Notes that the server does not want it.
+pub fn refuse(tx: &Transaction<'_>, row: &UploadRow, code: &str, detail: &str) -> Result<(), StoreError> {
+    tx.prepare_cached(
+        "UPDATE uploads SET refused_code = ?3, refused_detail = ?4, location = NULL WHERE document = ?1 AND hash = ?2",
+    )?
+    .execute((row.document.to_string(), &row.hash, code, detail))?;
+    Ok(())
+}
+
+/// Lets what was refused be tried again.
+pub fn retry(tx: &Transaction<'_>, document: DocumentId, hash: &str) -> Result<bool, StoreError> {
+    let sql =
+        "UPDATE uploads SET refused_code = NULL, refused_detail = NULL, sent = 0 WHERE document = ?1 AND hash = ?2";
+    Ok(tx.execute(sql, (document.to_string(), hash))? > 0)
+}
