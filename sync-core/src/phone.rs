@@ -441,21 +441,6 @@ impl Phone {
             Ok(stored.synced_ms.map_or(DocumentStatus::OnlyHere, DocumentStatus::OnServerSince))
         })
     }
-
-    /// Calls back after every commit that changed documents; never while a lock is held.
-    pub fn subscribe(&self, listener: Box<dyn Fn(&ChangeNotice) + Send + Sync>) -> SubscriptionId {
-        self.0.notices.add(listener)
-    }
-
-    /// Ends a subscription.
-    pub fn unsubscribe(&self, id: SubscriptionId) {
-        self.0.notices.remove(id);
-    }
-
-    /// Begins a sync. `version` names the app for the people who run the system.
-    pub fn sync_begin(&self, version: &str) -> SyncSession {
-        SyncSession::new(self.clone(), version)
-    }
 }
 
 #[cfg(test)]

@@ -83,11 +83,10 @@ impl Vault {
         bytes: &[u8],
         entropy: &dyn Entropy,
     ) -> Result<(), StoreError> {
-        let mut index = from / PIECE_BYTES;
-        for piece in bytes.chunks(usize::try_from(PIECE_BYTES).unwrap_or(usize::MAX)) {
+        let pieces = bytes.chunks(usize::try_from(PIECE_BYTES).unwrap_or(usize::MAX));
+        for (index, piece) in (from / PIECE_BYTES..).zip(pieces) {
             let sealed = self.seal(piece, &belongs(hash, index, total), entropy)?;
             to.write_all(&sealed).map_err(|e| io(&e))?;
-            index += 1;
         }
         Ok(())
     }
@@ -253,7 +252,8 @@ mod tests {
             let total = u64::try_from(n).unwrap();
             assert_eq!(vault.read_whole(&hash, total).unwrap(), bytes);
             for (from, to) in [(0, 1), (n - 1, n), (n / 3, n / 2), (0, n)] {
-                let stretch = vault.read(&hash, total, from as u64, to as u64).unwrap();
+                let stretch =
+                    vault.read(&hash, total, u64::try_from(from).unwrap(), u64::try_from(to).unwrap()).unwrap();
                 assert_eq!(stretch, bytes[from..to], "{n}: {from}..{to}");
             }
             let raw = fs::read(dir.path().join("store.attachments").join(&hash)).unwrap();

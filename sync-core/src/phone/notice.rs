@@ -47,3 +47,15 @@ impl Notices {
         }
     }
 }
+
+impl super::Phone {
+    /// Calls back after every commit that changed documents; never while a lock is held.
+    pub fn subscribe(&self, listener: Box<dyn Fn(&ChangeNotice) + Send + Sync>) -> SubscriptionId {
+        self.0.notices.add(listener)
+    }
+
+    /// Ends a subscription.
+    pub fn unsubscribe(&self, id: SubscriptionId) {
+        self.0.notices.remove(id);
+    }
+}

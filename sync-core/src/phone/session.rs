@@ -61,6 +61,13 @@ pub struct SyncSession {
     failed: bool,
 }
 
+impl Phone {
+    /// Begins a sync. `version` names the app for the people who run the system.
+    pub fn sync_begin(&self, version: &str) -> SyncSession {
+        SyncSession::new(self.clone(), version)
+    }
+}
+
 impl SyncSession {
     pub(super) fn new(phone: Phone, version: &str) -> Self {
         Self {
