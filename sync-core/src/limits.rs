@@ -21,7 +21,7 @@ pub const WIRE_INFLATED_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// What the phone puts into one request before it begins another.
 pub const REQUEST_TARGET_BYTES: usize = 768 * 1024;
 /// What the server puts into one response before it says `more`.
-pub const RESPONSE_TARGET_BYTES: usize = 1024 * 1024;
+pub const RESPONSE_TARGET_BYTES: usize = 2 * 1024 * 1024;
 /// Communities in one request.
 pub const REQUEST_COMMUNITIES_MAX: usize = 256;
 /// Documents whose heads one request may put in doubt.

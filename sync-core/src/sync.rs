@@ -3,6 +3,7 @@
 pub mod bundle;
 pub mod events;
 pub mod pace;
+mod packed;
 pub mod relay;
 pub mod server;
 pub mod token;

@@ -4,6 +4,7 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::packed;
 use super::relay::{RelayAsk, RelayNews};
 use crate::authority::Grant;
 use crate::document::ChangeHash;
@@ -70,7 +71,7 @@ pub struct BundleEntry {
     #[serde(rename = "a")]
     pub community: AreaCode,
     /// In the order they were made.
-    #[serde(rename = "c")]
+    #[serde(rename = "c", with = "packed::bundled")]
     pub changes: Vec<BundleChange>,
 }
 
@@ -236,7 +237,7 @@ pub struct Delivery {
     #[serde(rename = "a")]
     pub community: AreaCode,
     /// The changes, each applicable after those before it.
-    #[serde(rename = "c")]
+    #[serde(rename = "c", with = "packed::delivered")]
     pub changes: Vec<Bytes>,
 }
 
