@@ -100,6 +100,12 @@ impl PhoneLibrary {
         Ok(self.phone.refused()?.iter().map(RefusedChangeView::from).collect())
     }
 
+    /// Drops a refused change that was decided about, when the person has read it. Gives whether it did: one that waits is kept.
+    pub fn discard_refused(&self, hash: String) -> Result<bool> {
+        let refused = self.phone.refused()?.into_iter().find(|r| r.hash.to_hex() == hash);
+        Ok(refused.map(|r| self.phone.discard_refused(&r.hash)).transpose()?.unwrap_or(false))
+    }
+
     /// How far this phone is in step with the server.
     pub fn status(&self) -> Result<StatusView> {
         Ok(StatusView::from(&self.phone.status()?))

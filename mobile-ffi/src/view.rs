@@ -6,7 +6,7 @@ mod patrol;
 mod timeline;
 
 pub use case::{CaseView, ClosedWithoutKnowingView, EvidenceView, ObligationView};
-pub use list::{DocumentStatusView, ListFilterInput, RefusedChangeView, RowView, StatusView};
+pub use list::{DocumentStatusView, ListFilterInput, RefusedChangeView, RefusedDecisionView, RowView, StatusView};
 pub use patrol::PatrolView;
 pub use timeline::{TimelineView, WithdrawalView, WitnessView};
 

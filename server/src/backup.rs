@@ -93,7 +93,8 @@ records! {
     Setting(settings) { name: String, value: String }
     Actor(actors) { actor: Vec<u8>, device: String, author: String, first_ms: i64 }
     Quarantined(quarantine) { id: String, document: String, hash: Vec<u8>, kind: String, community: String, author: String,
-        device: String, code: String, detail: String, preview: String, written_ms: i64, received_ms: i64, bytes: Vec<u8>, state: String }
+        device: String, code: String, detail: String, preview: String, written_ms: i64, received_ms: i64, bytes: Vec<u8>, state: String,
+        witness: Option<String>, decided_by: Option<String>, decided_ms: Option<i64>, reason: Option<String> }
     Entry(journal_table) { community: String, position: i64, document: String, hash: Vec<u8>, actor: Vec<u8>, seq: i64,
         author: String, device: Option<String>, written_ms: i64, earliest_ms: i64, latest_ms: i64, basis: String, received_ms: i64,
         bytes: Vec<u8> }

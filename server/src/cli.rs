@@ -6,6 +6,7 @@ mod attachments;
 mod audit;
 mod erase;
 mod operate;
+mod quarantine;
 mod relay;
 mod retention;
 
@@ -51,6 +52,9 @@ enum Command {
     /// Accounts.
     #[command(subcommand)]
     User(accounts::UserCommand),
+    /// Changes that were refused and kept.
+    #[command(subcommand)]
+    Quarantine(quarantine::QuarantineCommand),
     /// The keys that the server signs with.
     #[command(subcommand)]
     Keys(operate::KeysCommand),
@@ -154,6 +158,7 @@ fn run(cli: Cli, demo: Demo) -> Result<(), Failure> {
         Command::Migrate => operate::migrate(&config),
         Command::Import { file } => operate::import(config, &file),
         Command::User(command) => accounts::user(config, command),
+        Command::Quarantine(command) => quarantine::run(config, command),
         Command::Keys(command) => operate::keys(config, &command),
         Command::Relay(command) => relay::relay(config, &command),
         Command::Attachments(command) => attachments::attachments(config, &command),

@@ -17,6 +17,7 @@ pub mod openapi;
 pub mod patrols;
 pub mod persons;
 pub mod problem;
+pub mod quarantine;
 pub mod relay;
 pub mod sync;
 pub mod uploads;
@@ -66,6 +67,7 @@ fn routes(config: &mut web::ServiceConfig) {
         .configure(cases::routes)
         .configure(patrols::routes)
         .configure(halls::routes)
+        .configure(quarantine::routes)
         .configure(uploads::routes)
         .configure(attachments::routes)
         .configure(audit::routes)

@@ -23,6 +23,7 @@ pub mod merge;
 pub mod metrics;
 pub mod objects;
 pub mod projection;
+pub mod quarantine;
 pub mod queries;
 pub mod rebuild;
 pub mod relay;

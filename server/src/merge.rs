@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use diesel::prelude::*;
 use sync_core::authority::Subject;
-use sync_core::document::{ChangeHash, Document, Touch};
+use sync_core::document::{Acceptance, ChangeHash, Document, Inspected, Touch};
 use sync_core::edit::{self, Draft, Edit, Pen};
 use sync_core::error::{EditError, RefusalCode};
-use sync_core::ids::{ActorId, AreaCode, DocumentId, Entropy, EventId, JournalId, UserId};
+use sync_core::ids::{ActorId, AreaCode, DeviceId, DocumentId, Entropy, EventId, JournalId, UserId};
 use sync_core::sync::server::{self, Bench, Opened, Quarantined, Reading, Verdict};
 use sync_core::sync::wire::{Bundle, BundleEntry, PushOutcome, PushResult};
 use sync_core::time::{Hlc, TimeClaim, Witness};
@@ -153,7 +153,7 @@ fn document_entry(
     let before = document.clone();
     let mut verdict = server::judge(&mut document, entry, readings, &bench);
     for kept in &verdict.quarantined {
-        put_aside(conn, bundle, entry, kept, before.as_ref(), context)?;
+        put_aside(conn, bundle, entry, kept, before.as_ref(), context, tokens)?;
     }
     if let Some(document) = &mut document
         && !verdict.accepted.is_empty()
@@ -191,8 +191,8 @@ fn accept(
     }
     let used: BTreeSet<ActorId> = verdict.accepted.iter().map(|a| a.inspected.raw.actor).collect();
     let actors: Vec<_> = used.into_iter().map(|a| (a, bundle.user)).collect();
-    let vouched = vouch(conn, context, document, &witnesses, &actors, &named, names)?;
-    appends.extend(vouched);
+    let vouched = Vouched { witnesses, actors, named, accepted: Vec::new() };
+    appends.extend(vouch(conn, context, document, &vouched, names)?);
     let positions = commit(conn, context, document, &appends, is_known)?;
     let mut positions = positions.into_iter();
     for result in &mut verdict.results {
@@ -203,18 +203,72 @@ fn accept(
     Ok(())
 }
 
+/// A change that is in the document already and enters the journal by a person's decision.
+pub(crate) struct Entering {
+    /// The change with what it does.
+    pub(crate) inspected: Inspected,
+    /// Who wrote it.
+    pub(crate) author: UserId,
+    /// On which device.
+    pub(crate) device: Option<DeviceId>,
+    /// When, as he says, ms UTC.
+    pub(crate) written_ms: i64,
+    /// What the server knows of its time.
+    pub(crate) witness: Witness,
+    /// Who let it in, where it had been refused.
+    pub(crate) acceptance: Option<Acceptance>,
+}
+
+/// Enters changes that a person decided upon, each under its author's name. The caller holds the community's lock.
+pub(crate) fn enter(
+    conn: &mut AnyConnection,
+    context: &Context<'_>,
+    document: &mut Document,
+    entering: Vec<Entering>,
+    is_known: bool,
+) -> Result<(), DbError> {
+    let mut vouched = Vouched::default();
+    let mut appends = Vec::with_capacity(entering.len() + 1);
+    for entry in entering {
+        let raw = entry.inspected.raw;
+        vouched.named.insert(entry.author);
+        vouched.actors.push((raw.actor, entry.author));
+        for touch in &entry.inspected.touches {
+            if let Touch::Event { id, event } = touch {
+                vouched.witnesses.push((*id, entry.witness));
+                vouched.named.extend(event.text("to").and_then(|to| to.parse::<UserId>().ok()));
+            }
+        }
+        if let Some(acceptance) = entry.acceptance {
+            vouched.named.insert(acceptance.by);
+            vouched.accepted.push((raw.hash, acceptance));
+        }
+        let (author, device, written_ms, witness) = (entry.author, entry.device, entry.written_ms, entry.witness);
+        appends.push(Append { change: raw, author, device, written_ms, witness });
+    }
+    appends.extend(vouch(conn, context, document, &vouched, &mut Names::new())?);
+    commit(conn, context, document, &appends, is_known).map(|_| ())
+}
+
+/// What the server writes down about what it takes in.
+#[derive(Default)]
+struct Vouched {
+    witnesses: Vec<(EventId, Witness)>,
+    actors: Vec<(ActorId, UserId)>,
+    named: BTreeSet<UserId>,
+    accepted: Vec<(ChangeHash, Acceptance)>,
+}
+
 /// The server's own change about what it has just accepted.
 fn vouch(
     conn: &mut AnyConnection,
     context: &Context<'_>,
     document: &mut Document,
-    witnesses: &[(EventId, Witness)],
-    actors: &[(ActorId, UserId)],
-    named: &BTreeSet<UserId>,
+    vouched: &Vouched,
     names: &mut Names,
 ) -> Result<Option<Append>, DbError> {
     let mut people = Vec::new();
-    for user in named {
+    for user in &vouched.named {
         let name = match names.get(user) {
             Some(known) => known.clone(),
             None => {
@@ -226,7 +280,8 @@ fn vouch(
         people.extend(name.map(|name| (*user, name)));
     }
     let actor = server::desk_actor(context.journal, UserId::SYSTEM);
-    let change = server::vouch(document, actor, context.now_ms, witnesses, actors, &people)
+    let Vouched { witnesses, actors, accepted, .. } = vouched;
+    let change = server::vouch(document, actor, context.now_ms, witnesses, actors, &people, accepted)
         .map_err(|e| DbError::Row(format!("document {}: {e}", document.meta().id)))?;
     Ok(change.map(|change| Append {
         change,
@@ -294,7 +349,8 @@ impl Shelf {
         let saved = journal::saved(conn, &ids)?;
         let rows: Vec<(String, Vec<u8>, String, String)> = quarantine::table
             .filter(quarantine::document.eq_any(&ids))
-            .filter(quarantine::state.eq("waiting"))
+            // What was dismissed stays out, whatever its author may do by now.
+            .filter(quarantine::state.ne("accepted"))
             .select((quarantine::document, quarantine::hash, quarantine::code, quarantine::detail))
             .load(conn)?;
         let mut quarantined: BTreeMap<DocumentId, BTreeMap<_, _>> = BTreeMap::new();
@@ -324,6 +380,7 @@ pub(crate) fn put_aside(
     kept: &Quarantined,
     document: Option<&Document>,
     context: &Context<'_>,
+    tokens: &[i64],
 ) -> Result<(), DbError> {
     let there: i64 = quarantine::table
         .filter(quarantine::document.eq(entry.document.to_string()))
@@ -355,6 +412,7 @@ pub(crate) fn put_aside(
             quarantine::received_ms.eq(context.now_ms),
             quarantine::bytes.eq(&kept.bytes),
             quarantine::state.eq("waiting"),
+            quarantine::witness.eq(serde_json::to_string(&Witness::judge(&kept.at, tokens, context.now_ms)).ok()),
         ))
         .execute(conn)?;
     Ok(())
@@ -395,7 +453,8 @@ fn by_desk(
         written_ms: context.now_ms,
         witness: Witness::server(context.now_ms),
     }];
-    appends.extend(vouch(conn, context, document, &witnesses, &[(actor, user)], &named, &mut Names::new())?);
+    let vouched = Vouched { witnesses, actors: vec![(actor, user)], named, accepted: Vec::new() };
+    appends.extend(vouch(conn, context, document, &vouched, &mut Names::new())?);
     commit(conn, context, document, &appends, is_known)?;
     Ok(())
 }

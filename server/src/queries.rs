@@ -3,6 +3,7 @@
 mod cases;
 mod halls;
 mod patrols;
+mod quarantine;
 
 use base64::Engine as _;
 use serde::Serialize;
@@ -14,8 +15,9 @@ use utoipa::ToSchema;
 use crate::db::DbError;
 
 pub use cases::{CaseFilter, CaseSummary, case_page, cases_with_number, possible_duplicates};
-pub use halls::{Notification, QuarantineRow, notification_list, quarantine_entry, quarantine_list};
+pub use halls::{Notification, notification_list};
 pub use patrols::{PatrolFilter, PatrolSummary, patrol_page};
+pub use quarantine::{QuarantineFilter, QuarantineRow, quarantine_bytes, quarantine_entry, quarantine_page};
 
 /// The most rows in one page.
 pub const PAGE_MAX: i64 = 200;

@@ -85,6 +85,15 @@ pub struct RawChange {
     pub bytes: Vec<u8>,
 }
 
+/// Who let a refused change into its document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Acceptance {
+    /// Who decided it.
+    pub by: UserId,
+    /// When, ms UTC of the server.
+    pub at_ms: i64,
+}
+
 /// What a document says of itself; written once, when it is created.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Meta {

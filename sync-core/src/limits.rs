@@ -30,6 +30,10 @@ pub const REQUEST_DOUBTS_MAX: usize = 5_000;
 pub const REQUEST_DOUBTS_TARGET: usize = 200;
 /// One server-sent event, in bytes.
 pub const STREAM_EVENT_BYTES_MAX: usize = 64 * 1024;
+/// Refused changes about which one request asks whether they were decided.
+pub const REQUEST_UNDECIDED_MAX: usize = 200;
+/// The longest reason or note of a decision, in characters.
+pub const REASON_CHARS_MAX: usize = 1_000;
 /// One document as bytes.
 pub const DOCUMENT_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// One text (narrative, statement, notes), in characters.

@@ -4,6 +4,7 @@
 pub mod actors;
 pub mod attachments;
 pub mod carried;
+pub mod decisions;
 pub mod documents;
 pub mod list;
 pub mod outbox;

@@ -125,6 +125,7 @@ impl Hand {
             cursors: vec![],
             bundles,
             doubts: vec![],
+            undecided: Vec::new(),
             health: Health::default(),
             relay: None,
         }

@@ -14,6 +14,7 @@ mod lock_out;
 mod masking;
 mod operations;
 mod properties;
+mod quarantine;
 mod rate_limit;
 mod relay;
 mod retention;

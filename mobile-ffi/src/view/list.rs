@@ -81,6 +81,23 @@ pub struct RefusedChangeView {
     pub words: String,
     /// When the phone learned of it.
     pub refused_ms: i64,
+    /// Names the change: to discard it when it was decided about.
+    pub hash: String,
+    /// What people at the hall decided; nothing while it waits.
+    pub decision: Option<RefusedDecisionView>,
+}
+
+/// What became of a refused change.
+#[derive(Debug, Clone, PartialEq, Eq, uniffi::Record)]
+pub struct RefusedDecisionView {
+    /// True: it is in the record now. False: it was dismissed.
+    pub accepted: bool,
+    /// What people call who decided.
+    pub by: String,
+    /// Why.
+    pub reason: String,
+    /// When, ms UTC.
+    pub decided_ms: i64,
 }
 
 /// How this phone stands with the server.
@@ -154,6 +171,13 @@ impl From<&RefusedChange> for RefusedChangeView {
             detail: r.detail.clone(),
             words: r.words.clone(),
             refused_ms: r.refused_ms,
+            hash: r.hash.to_hex(),
+            decision: r.decision.as_ref().map(|d| RefusedDecisionView {
+                accepted: d.accepted,
+                by: d.by.clone(),
+                reason: d.reason.clone(),
+                decided_ms: d.decided_ms,
+            }),
         }
     }
 }

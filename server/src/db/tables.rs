@@ -93,6 +93,10 @@ diesel::table! {
         received_ms -> BigInt,
         bytes -> Binary,
         state -> Text,
+        witness -> Nullable<Text>,
+        decided_by -> Nullable<Text>,
+        decided_ms -> Nullable<BigInt>,
+        reason -> Nullable<Text>,
     }
 }
 diesel::table! {

@@ -1,8 +1,7 @@
-//! The halls: what lies with one, what the rules told it, and what was refused and kept for it.
+//! The halls: what lies with one, and what the rules told it.
 
 use actix_web::{HttpResponse, web};
 use serde::Serialize;
-use serde_json::json;
 use sync_core::role::{AreaKind, Level, Role};
 use utoipa::ToSchema;
 
@@ -10,17 +9,12 @@ use super::extract::Principal;
 use super::problem::Problem;
 use crate::app::App;
 use crate::areas;
-use crate::audit::Act;
 use crate::db::DbError;
-use crate::queries::{self, CaseFilter, CaseSummary, Notification, QuarantineRow};
+use crate::queries::{self, CaseFilter, CaseSummary, Notification};
 
 /// Adds this room's routes.
 pub fn routes(config: &mut web::ServiceConfig) {
-    config
-        .route("/halls/{area}/queue", web::get().to(queue))
-        .route("/notifications", web::get().to(notifications))
-        .route("/quarantine", web::get().to(quarantine))
-        .route("/quarantine/{id}", web::get().to(quarantined));
+    config.route("/halls/{area}/queue", web::get().to(queue)).route("/notifications", web::get().to(notifications));
 }
 
 /// What lies with a hall.
@@ -126,47 +120,3 @@ pub async fn notifications(principal: Principal, app: web::Data<App>) -> Result<
 
 const DESKS: &[Role] =
     &[Role::Supervisor, Role::MediationDirector, Role::Receptionist, Role::StationHead, Role::Mediator];
-
-/// Refused changes of the communities that the asker supervises.
-#[utoipa::path(get, path = "/v1/quarantine", tag = "quarantine", responses((status = 200, body = Vec<QuarantineRow>)),
-    security(("bearer" = [])))]
-pub async fn quarantine(principal: Principal, app: web::Data<App>) -> Result<HttpResponse, Problem> {
-    principal.must_hold(&[Role::Supervisor])?;
-    let shared = app.clone();
-    let list = app
-        .run(move |conn| -> Result<_, DbError> {
-            let list = queries::quarantine_list(conn, &codes(&principal, &[Role::Supervisor]), 500)?;
-            let detail = json!({ "rows": list.len() });
-            let act = Act::new(&principal.origin(), "quarantine.list", "quarantine").detail(detail);
-            act.record(conn, shared.now_ms(), &shared.entropy)?;
-            Ok(list)
-        })
-        .await?;
-    Ok(HttpResponse::Ok().json(list))
-}
-
-/// One refused change.
-#[utoipa::path(get, path = "/v1/quarantine/{id}", tag = "quarantine", params(("id" = String, Path, description = "Its id")),
-    responses((status = 200, body = QuarantineRow), (status = 404, description = "No such entry")), security(("bearer" = [])))]
-pub async fn quarantined(
-    principal: Principal,
-    id: web::Path<String>,
-    app: web::Data<App>,
-) -> Result<HttpResponse, Problem> {
-    principal.must_hold(&[Role::Supervisor])?;
-    let id = id.into_inner();
-    let shared = app.clone();
-    let found = app
-        .run(move |conn| -> Result<_, DbError> {
-            let found = queries::quarantine_entry(conn, &codes(&principal, &[Role::Supervisor]), &id)?;
-            if let Some(entry) = &found {
-                let act = Act::new(&principal.origin(), "quarantine.read", &entry.id).community(&entry.community);
-                act.record(conn, shared.now_ms(), &shared.entropy)?;
-            }
-            Ok(found)
-        })
-        .await?;
-    found
-        .map(|q| HttpResponse::Ok().json(q))
-        .ok_or_else(|| Problem::not_found("there is no such entry, or you may not see it"))
-}

@@ -6,8 +6,8 @@ use utoipa::{Modify, OpenApi};
 
 use super::problem::Problem;
 use super::{
-    areas, attachments, audit, auth, cases, devices, erasures, events, halls, health, patrols, persons, relay, sync,
-    uploads, users,
+    areas, attachments, audit, auth, cases, devices, erasures, events, halls, health, patrols, persons, quarantine,
+    relay, sync, uploads, users,
 };
 
 #[derive(OpenApi)]
@@ -23,7 +23,8 @@ use super::{
         relay::upload,
         cases::list, cases::create, cases::file, cases::history, cases::edit,
         patrols::list, patrols::record, patrols::history,
-        halls::queue, halls::notifications, halls::quarantine, halls::quarantined,
+        halls::queue, halls::notifications,
+        quarantine::list, quarantine::entry, quarantine::bytes, quarantine::accept, quarantine::dismiss,
         uploads::options, uploads::create, uploads::state, uploads::send, uploads::end,
         attachments::download, attachments::thumbnail, attachments::missing,
         audit::list,

@@ -24,7 +24,7 @@ use crate::app::App;
 use crate::audit::{self, Act};
 use crate::db::{AnyConnection, DbError};
 use crate::merge::Context;
-use crate::{erasure, feed, merge, relay};
+use crate::{erasure, feed, merge, quarantine, relay};
 
 /// Adds this room's routes.
 pub fn routes(config: &mut web::ServiceConfig) {
@@ -190,6 +190,7 @@ fn answer(
         deliveries: feed.deliveries,
         wanted: feed.wanted,
         purge,
+        decisions: quarantine::decisions(conn, device, &request.undecided)?,
         cursors: feed.cursors,
         grants: (!known_scope).then(|| principal.subject.grants.clone()),
         more: feed.more,

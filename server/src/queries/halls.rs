@@ -1,66 +1,12 @@
-//! What was refused and kept, and what the rules told.
+//! What the rules told the halls.
 
 use diesel::prelude::*;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::db::tables::{notifications, quarantine};
+use crate::db::tables::notifications;
 use crate::db::{AnyConnection, DbError};
 use crate::projection::NotificationRow;
-
-/// A refused change that is kept.
-#[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable, Serialize, ToSchema)]
-#[diesel(table_name = quarantine)]
-pub struct QuarantineRow {
-    /// Its id.
-    pub id: String,
-    /// Which document it was for.
-    pub document: String,
-    /// Its kind.
-    pub kind: String,
-    /// Its community.
-    pub community: String,
-    /// Who wrote it.
-    pub author: String,
-    /// On which device.
-    pub device: String,
-    /// Why it was refused: a stable code.
-    pub code: String,
-    /// Why, in words.
-    pub detail: String,
-    /// What it would do, one line each.
-    pub preview: String,
-    /// When its author says, ms UTC.
-    pub written_ms: i64,
-    /// When it arrived, ms UTC.
-    pub received_ms: i64,
-    /// waiting, accepted or dismissed.
-    pub state: String,
-}
-
-/// What is kept aside in communities, last arrived first.
-pub fn quarantine_list(
-    conn: &mut AnyConnection,
-    communities: &[String],
-    limit: i64,
-) -> Result<Vec<QuarantineRow>, DbError> {
-    Ok(quarantine::table
-        .filter(quarantine::community.eq_any(communities))
-        .order((quarantine::received_ms.desc(), quarantine::id.desc()))
-        .limit(limit)
-        .select(QuarantineRow::as_select())
-        .load(conn)?)
-}
-
-/// One refused change of these communities.
-pub fn quarantine_entry(
-    conn: &mut AnyConnection,
-    communities: &[String],
-    id: &str,
-) -> Result<Option<QuarantineRow>, DbError> {
-    let one = quarantine::table.find(id).filter(quarantine::community.eq_any(communities));
-    Ok(one.select(QuarantineRow::as_select()).first(conn).optional()?)
-}
 
 /// What somebody was told by the rules.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]

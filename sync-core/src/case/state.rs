@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::attachments::Location;
 use crate::conflict::Conflict;
+use crate::document::{Acceptance, ChangeHash};
 use crate::event::TimelineEntry;
 use crate::ids::{AreaCode, DocumentId, EventId, UserId};
 use crate::role::Level;
@@ -220,6 +221,9 @@ pub struct CaseState {
     pub totals: Totals,
     /// Names of the people who wrote, as the server vouches for them.
     pub people: BTreeMap<UserId, String>,
+    /// Changes that were refused and that a person let in after all, by their hash.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub accepted: BTreeMap<ChangeHash, Acceptance>,
 }
 
 impl CaseState {

@@ -17,6 +17,8 @@ use crate::shape::{DocumentKind, FieldValue, Shape, check_value};
 
 /// The prefix of the message that a change carries which edits an existing text, followed by the text's name.
 pub(super) const TEXT_MESSAGE: &str = "t:";
+/// What stands before the hash of a change in the server's section `witness`, where it tells who let a refused change in.
+pub(super) const ACCEPTED: &str = "accepted:";
 /// Sections that only the server writes.
 pub(super) const SERVER_SECTIONS: [&str; 3] = ["witness", "people", "actors"];
 

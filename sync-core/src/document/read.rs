@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use automerge::iter::MapRangeItem;
 use automerge::{Automerge, ObjType, ROOT, ReadDoc, ScalarValue, Value};
 
-use super::{ChangeHash, Document, Meta, actor_of, child, grammar, root_child};
+use super::{Acceptance, ChangeHash, Document, Meta, actor_of, child, grammar, root_child};
 use crate::error::DocumentError;
 use crate::event::Event;
 use crate::ids::{ActorId, AreaCode, EventId, UserId};
@@ -280,6 +280,16 @@ impl Document {
     pub fn witnesses(&self) -> BTreeMap<EventId, Witness> {
         let entries = self.strings("witness").into_iter();
         entries.filter_map(|(id, text)| Some((id.parse().ok()?, serde_json::from_str(&text).ok()?))).collect()
+    }
+
+    /// Refused changes that a person let in after all, as the server wrote it down.
+    pub fn acceptances(&self) -> BTreeMap<ChangeHash, Acceptance> {
+        let entries = self.strings("witness").into_iter();
+        let read = |(key, text): (String, String)| {
+            let change: automerge::ChangeHash = key.strip_prefix(grammar::ACCEPTED)?.parse().ok()?;
+            Some((ChangeHash(change.0), serde_json::from_str(&text).ok()?))
+        };
+        entries.filter_map(read).collect()
     }
 
     /// Names of the people who wrote, as the server vouches for them.

@@ -4,7 +4,7 @@
 use automerge::transaction::{CommitOptions, Transactable, Transaction};
 use automerge::{Automerge, ObjType, ROOT, ReadDoc, ScalarValue, TextEncoding};
 
-use super::{Document, Meta, RawChange, child, grammar, raw, root_child};
+use super::{Acceptance, ChangeHash, Document, Meta, RawChange, child, grammar, raw, root_child};
 use crate::case::Attachment;
 use crate::error::{DocumentError, EditError};
 use crate::event::Event;
@@ -276,6 +276,13 @@ impl<'a> Writer<'a> {
         let text =
             serde_json::to_string(witness).map_err(|e| EditError::Document(DocumentError::Engine(e.to_string())))?;
         self.put_string("witness", &id.to_string(), text)
+    }
+
+    /// Writes down who let a refused change in. Server only.
+    pub fn add_acceptance(&mut self, change: ChangeHash, acceptance: &Acceptance) -> Result<(), EditError> {
+        let text =
+            serde_json::to_string(acceptance).map_err(|e| EditError::Document(DocumentError::Engine(e.to_string())))?;
+        self.put_string("witness", &format!("{}{}", grammar::ACCEPTED, change.to_hex()), text)
     }
 
     /// Vouches for the person behind an actor. Server only.

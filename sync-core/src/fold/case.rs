@@ -74,6 +74,7 @@ pub fn fold_case(document: &Document) -> CaseState {
         evidence_pending: pending,
         amount_agreed: life.amount,
         people: document.people(),
+        accepted: document.acceptances(),
         timeline,
     }
 }

@@ -76,5 +76,6 @@ pub fn fold_patrol(document: &Document) -> PatrolState {
         problems,
         leaflets,
         people: document.people(),
+        accepted: document.acceptances(),
     }
 }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::case::{Attachment, Item};
 use crate::conflict::Conflict;
+use crate::document::{Acceptance, ChangeHash};
 use crate::event::TimelineEntry;
 use crate::ids::{AreaCode, DocumentId, UserId};
 use crate::shape::FieldValue;
@@ -71,4 +72,7 @@ pub struct PatrolState {
     pub leaflets: i64,
     /// Names of the people who wrote, as the server vouches for them.
     pub people: BTreeMap<UserId, String>,
+    /// Changes that were refused and that a person let in after all, by their hash.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub accepted: BTreeMap<ChangeHash, Acceptance>,
 }

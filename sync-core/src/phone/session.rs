@@ -16,6 +16,7 @@ use crate::error::RefusalCode;
 use crate::ids::{DocumentId, JournalId};
 use crate::limits;
 use crate::phone::ChangeNotice;
+use crate::store::decisions;
 use crate::store::documents::{self, CursorRow};
 use crate::store::{meta_json, outbox, peers, set_meta_json};
 use crate::sync::token;
@@ -127,6 +128,7 @@ impl SyncSession {
                     false => others,
                 },
                 doubts: heads,
+                undecided: decisions::undecided(conn, limits::REQUEST_UNDECIDED_MAX)?,
                 health: Health { version: self.version.clone(), wall_ms: phone.0.host.now_ms(), backlog: left },
                 relay: Some(ask),
             };
@@ -207,6 +209,9 @@ impl SyncSession {
                 }
             }
             documents::mark_synced(tx, delivery.document, response.now_ms)?;
+        }
+        for decision in &response.decisions {
+            decisions::note(tx, decision)?;
         }
         for wanted in &response.wanted {
             outgoing::supply(tx, wanted)?;

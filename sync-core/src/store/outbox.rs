@@ -42,6 +42,21 @@ pub struct RefusedChange {
     pub words: String,
     /// When the phone learned of it, ms UTC.
     pub refused_ms: i64,
+    /// What people at the hall decided about it; none while it waits.
+    pub decision: Option<RefusedDecision>,
+}
+
+/// What became of a refused change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefusedDecision {
+    /// True: it is in the document. False: it was dismissed.
+    pub accepted: bool,
+    /// What people call who decided.
+    pub by: String,
+    /// Why.
+    pub reason: String,
+    /// When, ms UTC of the server.
+    pub decided_ms: i64,
 }
 
 /// Adds a change at the end.
@@ -128,12 +143,18 @@ pub fn refuse(tx: &Transaction<'_>, refused: &RefusedChange, bytes: &[u8]) -> Re
 /// What was refused, last first.
 pub fn refused(conn: &Connection) -> Result<Vec<RefusedChange>, StoreError> {
     let mut statement = conn.prepare_cached(
-        "SELECT hash, document, code, detail, words, refused_ms FROM refused ORDER BY refused_ms DESC, hash",
+        "SELECT hash, document, code, detail, words, refused_ms, accepted, decided_by, reason, decided_ms \
+         FROM refused ORDER BY refused_ms DESC, hash",
     )?;
-    type Row = (Vec<u8>, String, String, String, String, i64);
-    let rows = statement.query_map([], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?, r.get(4)?, r.get(5)?)))?;
+    type Row = (Vec<u8>, String, String, String, String, i64, Option<RefusedDecision>);
+    let decision = |r: &rusqlite::Row<'_>| -> Result<Option<RefusedDecision>, rusqlite::Error> {
+        let Some(decided_ms) = r.get(9)? else { return Ok(None) };
+        Ok(Some(RefusedDecision { accepted: r.get(6)?, by: r.get(7)?, reason: r.get(8)?, decided_ms }))
+    };
+    let rows = statement
+        .query_map([], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?, r.get(4)?, r.get(5)?, decision(r)?)))?;
     let rows: Vec<Row> = rows.collect::<Result<_, _>>()?;
-    let read = |(hash, document, code, detail, words, refused_ms): Row| {
+    let read = |(hash, document, code, detail, words, refused_ms, decision): Row| {
         Some(RefusedChange {
             hash: <[u8; 32]>::try_from(hash).ok().map(ChangeHash)?,
             document: document.parse().ok()?,
@@ -141,6 +162,7 @@ pub fn refused(conn: &Connection) -> Result<Vec<RefusedChange>, StoreError> {
             detail,
             words,
             refused_ms,
+            decision,
         })
     };
     Ok(rows.into_iter().filter_map(read).collect())

@@ -7,7 +7,7 @@
 //! before it in the list.
 
 use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serializer};
 use sha2::{Digest, Sha256};
 
 use super::wire::{BundleChange, Bytes};

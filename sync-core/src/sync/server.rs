@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::wire::{Bundle, BundleChange, BundleEntry, PushOutcome, PushResult};
 use crate::authority::{Place, Subject};
-use crate::document::{Admission, ChangeHash, Decoded, Document, Inspected, RawChange, Touch, Trust};
+use crate::document::{Acceptance, Admission, ChangeHash, Decoded, Document, Inspected, RawChange, Touch, Trust};
 use crate::error::{DocumentError, EditError, Refusal, RefusalCode};
 use crate::ids::{ActorId, AreaCode, EventId, UserId};
 use crate::shape::DocumentKind;
@@ -225,7 +225,7 @@ fn allowed(subject: &Subject, place: &Place, touches: &[Touch]) -> Result<(), Re
 }
 
 /// Writes into the document what the server vouches for: when each event arrived and can have been written, whose the actors are,
-/// and what the people are called. One change under the server's own actor, or none if nothing is new.
+/// what the people are called, and who let in what had been refused. One change under the server's own actor, or none if nothing is new.
 pub fn vouch(
     document: &mut Document,
     server: ActorId,
@@ -233,6 +233,7 @@ pub fn vouch(
     witnesses: &[(EventId, Witness)],
     actors: &[(ActorId, UserId)],
     people: &[(UserId, String)],
+    accepted: &[(ChangeHash, Acceptance)],
 ) -> Result<Option<RawChange>, EditError> {
     let known_actors = document.actors();
     let known_people = document.people();
@@ -249,6 +250,9 @@ pub fn vouch(
         }
         for (user, name) in &people {
             writer.add_person(*user, name)?;
+        }
+        for (change, acceptance) in accepted {
+            writer.add_acceptance(*change, acceptance)?;
         }
         Ok(())
     })?;

@@ -151,6 +151,26 @@ pub struct Health {
     pub backlog: u64,
 }
 
+/// What a person decided about a refused change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decision {
+    /// Which change.
+    #[serde(rename = "h")]
+    pub hash: ChangeHash,
+    /// True: it is in the document now. False: it was dismissed.
+    #[serde(rename = "a")]
+    pub accepted: bool,
+    /// What people call who decided.
+    #[serde(rename = "u")]
+    pub by: String,
+    /// Why.
+    #[serde(rename = "t")]
+    pub reason: String,
+    /// When, ms UTC.
+    #[serde(rename = "w")]
+    pub decided_ms: i64,
+}
+
 /// The request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SyncRequest {
@@ -172,6 +192,9 @@ pub struct SyncRequest {
     /// Documents whose heads are offered.
     #[serde(rename = "q", default)]
     pub doubts: Vec<Doubt>,
+    /// Refused changes of this phone about which it knows of no decision yet.
+    #[serde(rename = "r", default, skip_serializing_if = "Vec::is_empty")]
+    pub undecided: Vec<ChangeHash>,
     /// The phone's health.
     #[serde(rename = "h", default)]
     pub health: Health,
@@ -271,6 +294,9 @@ pub struct SyncResponse {
     /// Documents that the phone must forget.
     #[serde(rename = "x", default)]
     pub purge: Vec<DocumentId>,
+    /// What was decided about refused changes that the request names.
+    #[serde(rename = "e", default, skip_serializing_if = "Vec::is_empty")]
+    pub decisions: Vec<Decision>,
     /// Where the phone stands now.
     #[serde(rename = "c", default)]
     pub cursors: Vec<Cursor>,
@@ -337,6 +363,7 @@ impl SyncRequest {
             (self.bundles.len(), limits::REQUEST_BUNDLES_MAX, "bundles"),
             (self.cursors.len(), limits::REQUEST_COMMUNITIES_MAX, "cursors"),
             (self.doubts.len(), limits::REQUEST_DOUBTS_MAX, "doubts"),
+            (self.undecided.len(), limits::REQUEST_UNDECIDED_MAX, "undecided changes"),
             (self.health.version.len(), 100, "characters of version"),
         ];
         match counts.iter().find(|(n, max, _)| n > max) {
@@ -359,6 +386,7 @@ mod tests {
             cursors: vec![],
             bundles: vec![],
             doubts: vec![],
+            undecided: Vec::new(),
             health: Health::default(),
             relay: None,
         }

@@ -46,7 +46,7 @@ fn refused_changes_are_shown_to_the_supervisors_of_the_area_only() {
     let list = |login: &str| world.get("/v1/quarantine", Some(&world.token(login)));
     for login in ["community", "street", "district"] {
         let (status, rows) = list(login);
-        let rows = rows.as_array().unwrap();
+        let rows = rows["items"].as_array().unwrap();
         assert_eq!((status, rows.len()), (200, 1), "{login}: {rows:?}");
         assert_eq!(rows[0]["code"], "foreign_area");
         assert!(rows[0]["preview"].to_string().contains("people_involved = 99"), "{}", rows[0]);

@@ -305,6 +305,7 @@ proptest! {
             cursors: vec![],
             bundles: vec![wire::SignedBundle { payload: bytes.clone().into(), signature: bytes.into() }],
             doubts: vec![],
+            undecided: Vec::new(),
             health: wire::Health::default(),
             relay: None,
         };

@@ -152,7 +152,7 @@ fn keep(
     refused_ms: i64,
 ) -> Result<(), PhoneError> {
     let code = code.as_str().to_owned();
-    let refused = RefusedChange { hash, document, code, detail: detail.clone(), words, refused_ms };
+    let refused = RefusedChange { hash, document, code, detail: detail.clone(), words, refused_ms, decision: None };
     outbox::refuse(tx, &refused, bytes)?;
     outbox::remove(tx, &hash)?;
     Ok(())

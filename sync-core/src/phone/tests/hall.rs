@@ -124,6 +124,7 @@ impl Hall {
             deliveries,
             wanted,
             purge: std::mem::take(&mut self.purge),
+            decisions: Vec::new(),
             cursors: vec![Cursor { community: community(), position: at, backfill: None, scope: 1 }],
             grants: None,
             more: false,

@@ -76,6 +76,7 @@ fn case(timeline: Vec<TimelineEntry>) -> CaseState {
         amount_agreed: None,
         totals: Totals::default(),
         people: BTreeMap::new(),
+        accepted: Default::default(),
     }
 }
 

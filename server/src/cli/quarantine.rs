@@ -1,0 +1,110 @@
+//! Commands for what was refused: reading and deciding it, in the name of an account that may.
+
+use clap::Subcommand;
+use serde_json::json;
+use sync_core::authority::Subject;
+
+use super::{Failure, open, say};
+use crate::accounts::{grants, users};
+use crate::app::App;
+use crate::audit::{Act, Origin};
+use crate::config::Config;
+use crate::db::AnyConnection;
+use crate::quarantine::{self, Decided, DecisionError};
+use crate::queries::{self, QuarantineFilter};
+
+#[derive(Subcommand)]
+pub(super) enum QuarantineCommand {
+    /// List refused changes, one JSON object a line.
+    List {
+        /// The login of a supervisor.
+        #[arg(long = "as", value_name = "LOGIN")]
+        login: String,
+        /// waiting, accepted or dismissed.
+        #[arg(long)]
+        state: Option<String>,
+        /// What must occur in the preview.
+        #[arg(long)]
+        text: Option<String>,
+    },
+    /// Show one.
+    Show {
+        /// Its id.
+        id: String,
+        /// The login of a supervisor.
+        #[arg(long = "as", value_name = "LOGIN")]
+        login: String,
+    },
+    /// Let one in, with what hangs together with it.
+    Accept(Decision),
+    /// Dismiss one, with what builds on it.
+    Dismiss(Decision),
+}
+
+#[derive(clap::Args)]
+pub(super) struct Decision {
+    /// Its id.
+    id: String,
+    /// The login of a supervisor.
+    #[arg(long = "as", value_name = "LOGIN")]
+    login: String,
+    /// Why: the author reads it. Required for dismissing.
+    #[arg(long)]
+    reason: Option<String>,
+}
+
+fn subject(app: &App, conn: &mut AnyConnection, login: &str) -> Result<Subject, Failure> {
+    let user = users::by_login(conn, login)?.filter(|u| u.active);
+    let user = user.ok_or_else(|| Failure::input(format!("there is no account `{login}`")))?;
+    let id = user.id.parse().map_err(|_| Failure::input(format!("the account `{login}` is damaged")))?;
+    Ok(grants::now(conn, id, app.now_ms())?)
+}
+
+/// What the asker can mend ends with 2.
+fn told(error: DecisionError) -> Failure {
+    match error {
+        DecisionError::Db(error) => Failure::from(error),
+        other => Failure::input(other),
+    }
+}
+
+pub(super) fn run(config: Config, command: QuarantineCommand) -> Result<(), Failure> {
+    let app = open(config)?;
+    match command {
+        QuarantineCommand::List { login, state, text } => {
+            let mut filter = QuarantineFilter { state, text, limit: Some(queries::PAGE_MAX), ..Default::default() };
+            let mut conn = app.db.get()?;
+            let communities = quarantine::communities(&subject(&app, &mut conn, &login)?);
+            loop {
+                let page = queries::quarantine_page(&mut conn, &communities, &filter)?.map_err(Failure::input)?;
+                page.items.iter().try_for_each(|row| say(&serde_json::to_string(row)?))?;
+                filter.cursor = page.next;
+                if filter.cursor.is_none() {
+                    return Ok(());
+                }
+            }
+        }
+        QuarantineCommand::Show { id, login } => {
+            let mut conn = app.db.get()?;
+            let communities = quarantine::communities(&subject(&app, &mut conn, &login)?);
+            let row = queries::quarantine_entry(&mut conn, &communities, &id)?;
+            let row = row.ok_or_else(|| Failure::input(DecisionError::NotFound))?;
+            say(&serde_json::to_string_pretty(&row)?)
+        }
+        QuarantineCommand::Accept(decision) => decide(&app, &decision, true),
+        QuarantineCommand::Dismiss(decision) => decide(&app, &decision, false),
+    }
+}
+
+fn decide(app: &App, decision: &Decision, accept: bool) -> Result<(), Failure> {
+    let decided = app.db.transaction(|conn| -> Result<Decided, Failure> {
+        let subject = subject(app, conn, &decision.login)?;
+        let (context, reason) = (app.context(), decision.reason.as_deref());
+        let decide = if accept { quarantine::accept } else { quarantine::dismiss };
+        let decided = decide(conn, &context, &subject, &decision.id, reason).map_err(told)?;
+        let act = Act::new(&Origin::operator(), "quarantine.decide", &decision.id).reason(reason.unwrap_or_default());
+        act.detail(json!({ "as": decision.login, "decided": decided })).record(conn, app.now_ms(), &app.entropy)?;
+        Ok(decided)
+    })?;
+    say(&format!("{}: {}", decided.state, decided.entries.join(", ")))
+}

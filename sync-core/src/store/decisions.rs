@@ -1,0 +1,29 @@
+//! What people decided about the refused changes of this phone.
+
+use rusqlite::{Connection, Transaction};
+
+use super::StoreError;
+use crate::document::ChangeHash;
+use crate::sync::wire::Decision;
+
+/// Refused changes about which no decision is known, oldest first.
+pub fn undecided(conn: &Connection, limit: usize) -> Result<Vec<ChangeHash>, StoreError> {
+    let mut statement =
+        conn.prepare_cached("SELECT hash FROM refused WHERE decided_ms IS NULL ORDER BY refused_ms, hash LIMIT ?1")?;
+    let rows = statement.query_map([i64::try_from(limit).unwrap_or(i64::MAX)], |r| r.get::<_, Vec<u8>>(0))?;
+    let hashes: Vec<Vec<u8>> = rows.collect::<Result<_, _>>()?;
+    Ok(hashes.into_iter().filter_map(|h| <[u8; 32]>::try_from(h).ok().map(ChangeHash)).collect())
+}
+
+/// Notes a decision. The words stay until the person has read it and discards them.
+pub fn note(tx: &Transaction<'_>, decision: &Decision) -> Result<bool, StoreError> {
+    let set = "UPDATE refused SET accepted = ?2, decided_by = ?3, reason = ?4, decided_ms = ?5 WHERE hash = ?1";
+    let values = (decision.hash.0, decision.accepted, &decision.by, &decision.reason, decision.decided_ms);
+    Ok(tx.prepare_cached(set)?.execute(values)? > 0)
+}
+
+/// Drops a refused change with its words; only one that was decided about. Gives whether it did.
+pub fn discard(tx: &Transaction<'_>, hash: &ChangeHash) -> Result<bool, StoreError> {
+    let delete = "DELETE FROM refused WHERE hash = ?1 AND decided_ms IS NOT NULL";
+    Ok(tx.prepare_cached(delete)?.execute([hash.0])? > 0)
+}
