@@ -61,6 +61,7 @@ fn nothing_new() -> Script {
         deliveries: vec![],
         wanted: vec![],
         purge: vec![],
+        decisions: vec![],
         cursors: vec![],
         grants: None,
         more: false,

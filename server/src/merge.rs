@@ -1,24 +1,29 @@
 //! The one door: a phone's bundle, a desk's edit and the scheduler's events all enter documents here, in one transaction that
 //! appends to the journal and writes the projections. What comes out of it is durable once the caller's transaction is.
 
+mod shelf;
+
+pub(crate) use shelf::put_aside;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use diesel::prelude::*;
 use sync_core::authority::Subject;
 use sync_core::document::{Acceptance, ChangeHash, Document, Inspected, Touch};
 use sync_core::edit::{self, Draft, Edit, Pen};
-use sync_core::error::{EditError, RefusalCode};
+use sync_core::error::EditError;
 use sync_core::ids::{ActorId, AreaCode, DeviceId, DocumentId, Entropy, EventId, JournalId, UserId};
-use sync_core::sync::server::{self, Bench, Opened, Quarantined, Reading, Verdict};
+use sync_core::sync::server::{self, Bench, Opened, Reading, Verdict};
 use sync_core::sync::wire::{Bundle, BundleEntry, PushOutcome, PushResult};
 use sync_core::time::{Hlc, TimeClaim, Witness};
 
+use shelf::{Names, Shelf};
+
 use crate::accounts::{devices::Device, users};
-use crate::db::tables::{actors, quarantine};
+use crate::db::tables::actors;
 use crate::db::{AnyConnection, DbError};
 use crate::erasure;
 use crate::journal::{self, Append};
-use crate::masking::Sight;
 use crate::objects::refs;
 use crate::projection::{self, Arrival, Law};
 
@@ -152,8 +157,9 @@ fn document_entry(
     };
     let before = document.clone();
     let mut verdict = server::judge(&mut document, entry, readings, &bench);
+    let mut scratch = document.clone().filter(|_| !verdict.quarantined.is_empty());
     for kept in &verdict.quarantined {
-        put_aside(conn, bundle, entry, kept, before.as_ref(), context, tokens)?;
+        put_aside(conn, bundle, entry, kept, &mut scratch, context, tokens)?;
     }
     if let Some(document) = &mut document
         && !verdict.accepted.is_empty()
@@ -329,93 +335,6 @@ fn first_arrival(conn: &mut AnyConnection, document: DocumentId) -> Result<Optio
     use crate::db::tables::journal as j;
     let first = j::table.filter(j::document.eq(document.to_string())).order(j::position);
     Ok(first.select(j::received_ms).first(conn).optional()?)
-}
-
-/// What people are called, looked up once in a merge.
-type Names = BTreeMap<UserId, Option<String>>;
-
-/// What the documents of a bundle stand on, fetched at once.
-struct Shelf {
-    saved: BTreeMap<String, Vec<u8>>,
-    asked: BTreeSet<DocumentId>,
-    quarantined: BTreeMap<DocumentId, BTreeMap<ChangeHash, (RefusalCode, String)>>,
-    names: Names,
-}
-
-impl Shelf {
-    fn read(conn: &mut AnyConnection, entries: &[BundleEntry]) -> Result<Self, DbError> {
-        let asked: BTreeSet<DocumentId> = entries.iter().map(|e| e.document).collect();
-        let ids: Vec<String> = asked.iter().map(ToString::to_string).collect();
-        let saved = journal::saved(conn, &ids)?;
-        let rows: Vec<(String, Vec<u8>, String, String)> = quarantine::table
-            .filter(quarantine::document.eq_any(&ids))
-            // What was dismissed stays out, whatever its author may do by now.
-            .filter(quarantine::state.ne("accepted"))
-            .select((quarantine::document, quarantine::hash, quarantine::code, quarantine::detail))
-            .load(conn)?;
-        let mut quarantined: BTreeMap<DocumentId, BTreeMap<_, _>> = BTreeMap::new();
-        for (document, hash, code, detail) in rows {
-            let hash = <[u8; 32]>::try_from(hash).ok().map(ChangeHash);
-            let code = serde_json::from_value(serde_json::Value::String(code)).ok();
-            if let (Ok(document), Some(hash), Some(code)) = (document.parse::<DocumentId>(), hash, code) {
-                quarantined.entry(document).or_default().insert(hash, (code, detail));
-            }
-        }
-        Ok(Self { saved, asked, quarantined, names: Names::new() })
-    }
-
-    /// A document as it is now: what was fetched counts once, because the merge itself goes on changing it.
-    fn document(&mut self, conn: &mut AnyConnection, id: DocumentId) -> Result<Option<Document>, DbError> {
-        if !self.asked.remove(&id) {
-            return journal::load(conn, id);
-        }
-        self.saved.remove(&id.to_string()).map(|saved| journal::open(conn, id, &saved)).transpose()
-    }
-}
-
-pub(crate) fn put_aside(
-    conn: &mut AnyConnection,
-    bundle: &Bundle,
-    entry: &BundleEntry,
-    kept: &Quarantined,
-    document: Option<&Document>,
-    context: &Context<'_>,
-    tokens: &[i64],
-) -> Result<(), DbError> {
-    let there: i64 = quarantine::table
-        .filter(quarantine::document.eq(entry.document.to_string()))
-        .filter(quarantine::hash.eq(kept.hash.0.to_vec()))
-        .count()
-        .get_result(conn)?;
-    if there > 0 {
-        return Ok(());
-    }
-    // A list shows it: numbers and names by their ends.
-    let preview = match document.is_none().then(|| Document::written(&kept.bytes)).flatten() {
-        Some(words) if kept.refusal.code == RefusalCode::Erased => words.lines().map(str::to_owned).collect(),
-        _ => server::preview(entry.kind, &kept.bytes, document),
-    };
-    let preview: Vec<_> = preview.iter().map(|line| Sight::list().line(line)).collect();
-    diesel::insert_into(quarantine::table)
-        .values((
-            quarantine::id.eq(DocumentId::from_parts(context.now_ms, context.entropy.ten()).to_string()),
-            quarantine::document.eq(entry.document.to_string()),
-            quarantine::hash.eq(kept.hash.0.to_vec()),
-            quarantine::kind.eq(entry.kind.as_str()),
-            quarantine::community.eq(entry.community.as_str()),
-            quarantine::author.eq(bundle.user.to_string()),
-            quarantine::device.eq(bundle.device.to_string()),
-            quarantine::code.eq(kept.refusal.code.as_str()),
-            quarantine::detail.eq(Sight::list().text(&kept.refusal.detail)),
-            quarantine::preview.eq(preview.join("\n")),
-            quarantine::written_ms.eq(kept.at.hlc.wall_ms),
-            quarantine::received_ms.eq(context.now_ms),
-            quarantine::bytes.eq(&kept.bytes),
-            quarantine::state.eq("waiting"),
-            quarantine::witness.eq(serde_json::to_string(&Witness::judge(&kept.at, tokens, context.now_ms)).ok()),
-        ))
-        .execute(conn)?;
-    Ok(())
 }
 
 fn pen<'a>(context: &'a Context<'_>, subject: Option<&'a Subject>) -> Pen<'a> {

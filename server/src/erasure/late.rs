@@ -58,7 +58,7 @@ pub(crate) fn late(
             if refused_before == 0 {
                 let bytes = change.bytes.to_vec();
                 let kept = Quarantined { hash, at: change.at, bytes, refusal: refusal.clone() };
-                merge::put_aside(conn, bundle, entry, &kept, None, context)?;
+                merge::put_aside(conn, bundle, entry, &kept, &mut None, context, &[])?;
             }
             PushOutcome::Quarantined(refusal.code, refusal.detail)
         };

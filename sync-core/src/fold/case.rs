@@ -13,8 +13,7 @@ pub fn fold_case(document: &Document) -> CaseState {
     let mut parts = parts(document);
     let mut timeline = order::timeline(document.events(), &document.witnesses());
     let causality = Causality::of(&timeline);
-    // Withdrawing an escalation can make later events meaningful or moot, which can withdraw another one; each round withdraws at
-    // least one more, so it ends.
+    // Withdrawing an escalation can make later events meaningful or moot, which can withdraw another one; each round withdraws one.
     let mut pending = Vec::new();
     let mut life = Life::default();
     for _ in 0..=timeline.len() {

@@ -313,24 +313,39 @@ pub fn scope(subject: &Subject, community: &AreaCode) -> u64 {
     hash.iter().take(6).fold(0, |n, b| (n << 8) | u64::from(*b))
 }
 
-/// What a kept-aside change would do, for a person to read.
-pub fn preview(kind: DocumentKind, bytes: &[u8], document: Option<&Document>) -> Vec<String> {
-    let mut copy = document.cloned();
-    let touches = match &mut copy {
+/// What a kept-aside change would do, for a person to read. `scratch` is a copy of its document; where the change fits, it is in the
+/// copy afterwards, so that what builds on it can be read too.
+pub fn preview(kind: DocumentKind, bytes: &[u8], scratch: &mut Option<Document>) -> Vec<String> {
+    let mut touches = Vec::new();
+    match scratch {
         Some(document) => {
-            let mut seen = Vec::new();
             let _ = document.admit(bytes, Trust::Stranger, |_, inspected| {
-                seen.clone_from(&inspected.touches);
+                touches.clone_from(&inspected.touches);
                 Ok(())
             });
-            seen
         }
-        None => Document::found(bytes, Trust::Stranger).map(|(_, i)| i.touches).unwrap_or_default(),
-    };
-    if touches.is_empty() {
-        return vec![format!("{} bytes for a {} that cannot be shown in words", bytes.len(), kind.as_str())];
+        None => {
+            if let Ok((founded, inspected)) = Document::found(bytes, Trust::Stranger) {
+                touches = inspected.touches;
+                *scratch = Some(founded);
+            }
+        }
     }
-    touches.iter().map(describe).collect()
+    if touches.is_empty() {
+        let words = Document::written(bytes).filter(|w| !w.is_empty());
+        let raw = || format!("{} bytes for a {} that cannot be shown in words", bytes.len(), kind.as_str());
+        return words.unwrap_or_else(raw).lines().map(str::to_owned).collect();
+    }
+    let text = |name: &str| scratch.as_ref().and_then(|d| d.text(name)).unwrap_or_default();
+    let line = |touch: &Touch| match touch {
+        Touch::Text { name } => format!("text {name} = {}", text(name)),
+        Touch::Event { event, .. } => {
+            let body: Vec<String> = event.body.iter().map(|(k, v)| format!("{k} = {v}")).collect();
+            format!("{}: {}", describe(touch), body.join(", ")).trim_end_matches(": ").to_owned()
+        }
+        other => describe(other),
+    };
+    touches.iter().map(line).collect()
 }
 
 /// One touch in a line.

@@ -46,7 +46,7 @@ const STEPS: [&str; 5] = [
     "已将情况口头报告网格站站长，并安排专人持续关注",
 ];
 
-fn pick<'a, T>(list: &'a [T], n: usize) -> &'a T {
+fn pick<T>(list: &[T], n: usize) -> &T {
     &list[n % list.len()]
 }
 
@@ -94,7 +94,7 @@ pub(super) fn case(community: &str, grid: &str, n: usize) -> Draft {
     let mut edits = vec![
         set("title", format!("{}栋{title}纠纷", 1 + n % 37)),
         set("category", *category),
-        set("severity", if n % 9 == 0 { "urgent" } else { "normal" }),
+        set("severity", if n.is_multiple_of(9) { "urgent" } else { "normal" }),
         set("people_involved", 2 + n % 3),
         set("amount_claimed", 60_000 + n * 13_700 % 9_000_000),
         set("place.grid", grid),

@@ -101,7 +101,7 @@ fn witness(replicas: &mut [Replica], now_ms: i64, die: u8) {
         (id, Witness { received_ms: now_ms, earliest_ms, latest_ms: now_ms - i64::from(die), basis })
     };
     let events: Vec<_> = server.events().into_keys().map(seen).collect();
-    vouch(server, ActorId([0xee; 16]), now_ms, &events, &actors, &people).unwrap();
+    vouch(server, ActorId([0xee; 16]), now_ms, &events, &actors, &people, &[]).unwrap();
 }
 
 #[derive(Debug, Clone)]

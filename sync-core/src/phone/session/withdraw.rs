@@ -39,7 +39,7 @@ pub(in crate::phone) fn withdraw(
     for row in outbox::of_document(tx, id)? {
         let Some((code, detail)) = reasons.get(&row.hash) else { continue };
         let kind = documents::envelope(tx, id)?.map_or(crate::shape::DocumentKind::Case, |(kind, _)| kind);
-        let words = Document::written(&row.bytes).unwrap_or_else(|| preview(kind, &row.bytes, None).join("\n"));
+        let words = Document::written(&row.bytes).unwrap_or_else(|| preview(kind, &row.bytes, &mut None).join("\n"));
         keep(tx, id, row.hash, (*code, detail), words, &row.bytes, now_ms)?;
         count += 1;
     }
