@@ -9,6 +9,7 @@ mod notice;
 mod relay;
 mod session;
 mod transfer;
+mod watch;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};

@@ -112,6 +112,12 @@ impl Store {
         value
     }
 
+    /// Calls back at every step that the engine takes while something is written; `true` breaks the write off, and its transaction
+    /// leaves nothing behind. For those who test what a sudden death at any moment leaves on the disk.
+    pub fn watch_writes(&self, step: impl FnMut() -> bool + Send + 'static) -> Result<(), StoreError> {
+        Ok(self.lock().progress_handler(1, Some(step))?)
+    }
+
     fn reader(&self) -> Result<Connection, StoreError> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let conn = Connection::open_with_flags(&self.path, flags)?;

@@ -20,5 +20,6 @@ mod relay;
 mod retention;
 mod road;
 mod secrets;
+mod simulator;
 mod tidy;
 mod tls;

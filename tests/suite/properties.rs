@@ -5,7 +5,6 @@ mod convergence;
 mod hostile;
 mod rebuild;
 mod relayed;
-mod scribble;
 
 use proptest::prelude::ProptestConfig;
 

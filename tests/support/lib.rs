@@ -4,6 +4,9 @@
 pub mod database;
 pub mod phones;
 pub mod photos;
+pub mod scribble;
+#[path = "../simulate/mod.rs"]
+pub mod simulate;
 pub mod stream;
 pub mod tus;
 pub mod wire;

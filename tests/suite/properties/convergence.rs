@@ -16,7 +16,7 @@ use sync_core::time::{Hlc, TimeBasis, TimeClaim, Witness};
 use tests::biyan;
 use tests::phones::write;
 
-use super::scribble::{Dice, edits};
+use tests::scribble::{Dice, edits};
 
 /// Random bytes that a failing case draws again.
 struct Counting(AtomicU64);

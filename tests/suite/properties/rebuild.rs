@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use sync_core::edit::Edit;
 use tests::{MINUTE, TestPhone, World};
 
-use super::scribble::{Dice, edits};
+use tests::scribble::{Dice, edits};
 
 fn edit(phone: &TestPhone, dice: Dice) {
     let ids = phone.core().documents().unwrap();

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use crate::phones::{event, set, write};
 use serde_json::{Value, json};
 use sync_core::document::Document;
 use sync_core::edit::Edit;
 use sync_core::event::{Body, BodyType, EventKind, VOCABULARY};
 use sync_core::shape::{DocumentKind, FieldValue, Holds};
-use tests::phones::{event, set, write};
 
 const SENTENCES: [&str; 8] = [
     "二十三名工人聚集在水利组17-5栋门口。",

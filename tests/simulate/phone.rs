@@ -1,0 +1,187 @@
+//! A phone of a run: the product's own, on a real encrypted store. It can die at any step of a write, and be restored from a copy
+//! of its store.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use sync_core::document::ChangeHash;
+use sync_core::ids::UserId;
+use sync_core::phone::Phone;
+use uuid::Uuid;
+
+use super::clock::SimHost;
+use super::server::hashes;
+
+const KEY: [u8; 32] = [7; 32];
+
+/// One phone.
+pub struct SimPhone {
+    /// What the story calls it.
+    pub name: String,
+    /// Whose it is.
+    pub user: UserId,
+    /// Its clocks and randomness.
+    pub host: Arc<SimHost>,
+    /// Its session with the server.
+    pub session: Option<Uuid>,
+    /// It was told that it is revoked.
+    pub shut_out: bool,
+    path: PathBuf,
+    backup: Option<PathBuf>,
+    grave: Option<PathBuf>,
+    phone: Option<Phone>,
+}
+
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    PathBuf::from(format!("{}{ending}", path.display()))
+}
+
+/// Copies a store as it lies on the disk at this moment: what a sudden death leaves.
+fn copy(from: &Path, to: &Path) {
+    std::fs::copy(from, to).unwrap();
+    let _ = std::fs::remove_file(beside(to, "-wal"));
+    if beside(from, "-wal").exists() {
+        std::fs::copy(beside(from, "-wal"), beside(to, "-wal")).unwrap();
+    }
+}
+
+fn remove(path: &Path) {
+    for ending in ["", "-wal", "-shm"] {
+        let _ = std::fs::remove_file(beside(path, ending));
+    }
+}
+
+impl SimPhone {
+    /// A new phone.
+    pub fn new(dir: &Path, name: &str, user: UserId, host: SimHost) -> Self {
+        let mut phone = Self {
+            name: name.to_owned(),
+            user,
+            host: Arc::new(host),
+            session: None,
+            shut_out: false,
+            path: dir.join(format!("phone-{name}")),
+            backup: None,
+            grave: None,
+            phone: None,
+        };
+        phone.open();
+        phone
+    }
+
+    fn open(&mut self) {
+        self.phone = Some(Phone::open(&self.path, &KEY, self.host.clone()).unwrap());
+    }
+
+    /// The phone library.
+    pub fn core(&self) -> &Phone {
+        self.phone.as_ref().unwrap()
+    }
+
+    /// Dies now, with nothing closed, and starts again on what lies on the disk.
+    pub fn die(&mut self) {
+        let grave = beside(&self.path, ".died");
+        copy(&self.path, &grave);
+        self.grave = Some(grave);
+        self.revive();
+    }
+
+    /// Starts again after a death. Whoever still holds a session of the dead phone lets go of it first: its last connection would
+    /// clear away the log of the living one.
+    pub fn revive(&mut self) {
+        let Some(grave) = self.grave.take() else { return };
+        self.phone = None;
+        remove(&self.path);
+        copy(&grave, &self.path);
+        remove(&grave);
+        self.open();
+    }
+
+    /// Does something during which the phone dies after so many steps of writing, if it comes that far. `None`: it died, and waits
+    /// for [`SimPhone::revive`].
+    pub fn dying<T>(&mut self, steps: Option<u32>, work: impl FnOnce(&Phone) -> T) -> Option<T> {
+        let Some(mut left) = steps else { return Some(work(self.core())) };
+        let grave = beside(&self.path, ".died");
+        let died = Arc::new(AtomicBool::new(false));
+        let (path, to, dead) = (self.path.clone(), grave.clone(), died.clone());
+        let step = move || {
+            if !dead.load(Ordering::Relaxed) && left > 0 {
+                left -= 1;
+                return false;
+            }
+            if !dead.swap(true, Ordering::Relaxed) {
+                copy(&path, &to);
+            }
+            true
+        };
+        self.core().watch_writes(step).unwrap();
+        let done = work(self.core());
+        if died.load(Ordering::Relaxed) {
+            self.grave = Some(grave);
+            return None;
+        }
+        self.core().watch_writes(|| false).unwrap();
+        Some(done)
+    }
+
+    /// Copies the store aside.
+    pub fn back_up(&mut self) {
+        let to = beside(&self.path, ".backup");
+        copy(&self.path, &to);
+        self.backup = Some(to);
+    }
+
+    /// Puts the copy back, if there is one.
+    pub fn restore(&mut self) -> bool {
+        let Some(from) = self.backup.clone() else { return false };
+        self.phone = None;
+        remove(&self.path);
+        copy(&from, &self.path);
+        self.open();
+        true
+    }
+
+    /// The store, seen from outside the phone.
+    fn inside(&self) -> rusqlite::Connection {
+        let conn = rusqlite::Connection::open(&self.path).unwrap();
+        let hex: String = KEY.iter().map(|b| format!("{b:02x}")).collect();
+        conn.execute_batch(&format!("PRAGMA key = \"x'{hex}'\"; PRAGMA busy_timeout = 1000;")).unwrap();
+        conn
+    }
+
+    /// Sabotage: forgets what is unsent.
+    pub fn drop_unsent(&mut self) {
+        self.inside().execute("DELETE FROM outbox", []).unwrap();
+    }
+
+    fn column(&self, sql: &str) -> BTreeSet<ChangeHash> {
+        let conn = self.inside();
+        let mut statement = conn.prepare(sql).unwrap();
+        let rows: Result<Vec<Vec<u8>>, _> = statement.query_map([], |r| r.get(0)).unwrap().collect();
+        hashes(rows.unwrap())
+    }
+
+    /// What it made and nobody has acknowledged.
+    pub fn unsent(&self) -> BTreeSet<ChangeHash> {
+        self.column("SELECT hash FROM outbox")
+    }
+
+    /// What was refused and is kept here with words.
+    pub fn refused(&self) -> BTreeSet<ChangeHash> {
+        self.column("SELECT hash FROM refused WHERE length(words) > 0")
+    }
+
+    /// Every change of which this phone holds a copy.
+    pub fn held(&self) -> BTreeSet<ChangeHash> {
+        let mut held = self.unsent();
+        held.extend(self.refused());
+        for id in self.core().documents().unwrap() {
+            if let Ok(document) = self.core().document(id) {
+                held.extend(document.changes().into_iter().map(|c| c.hash));
+            }
+        }
+        held
+    }
+}

@@ -1,0 +1,61 @@
+//! A few seeds of the simulator, and proof that its checks can fail: each deliberate wrong is found.
+
+use tests::simulate::faults::Fault;
+use tests::simulate::{Options, Outcome, Sabotage, run};
+
+fn a_day(seed: u64) -> Options {
+    Options { days: 1, actions_a_day: 90, ..Options::new(seed) }
+}
+
+fn held(Outcome { report, story }: &Outcome) {
+    assert!(report.is_clean(), "{:#?}\n{}", report.wrong, story.join("\n"));
+    assert!(report.edits > 15 && report.syncs > 20, "hardly anything happened: {report:?}");
+}
+
+#[test]
+fn simulated_days_lose_nothing_and_all_fold_equal_whatever_goes_wrong() {
+    let outcome = run(&a_day(1));
+    held(&outcome);
+    assert!(outcome.report.faults > 5, "hardly anything went wrong: {:?}", outcome.report.by_kind);
+}
+
+#[test]
+fn a_simulated_seed_tells_the_same_story_twice() {
+    let (one, other) = (run(&a_day(7)), run(&a_day(7)));
+    held(&one);
+    assert_eq!(one.story, other.story);
+    assert_eq!(one.report, other.report);
+}
+
+#[test]
+fn the_simulator_finds_a_server_that_forgets_what_it_acknowledged() {
+    let report = run(&Options::sabotaged(1, Sabotage::Forget)).report;
+    assert!(report.lost > 0, "{report:?}");
+}
+
+#[test]
+fn the_simulator_finds_a_phone_that_forgets_what_was_typed() {
+    let report = run(&Options::sabotaged(1, Sabotage::Drop)).report;
+    assert!(report.lost > 0, "{report:?}");
+}
+
+#[test]
+fn the_simulator_finds_a_server_that_tells_people_what_they_may_not_see() {
+    let report = run(&Options::sabotaged(1, Sabotage::Peek)).report;
+    assert!(report.unauthorised > 0, "{report:?}");
+}
+
+#[test]
+fn the_simulator_finds_a_table_that_is_not_what_the_journal_says() {
+    let report = run(&Options::sabotaged(1, Sabotage::Scribble)).report;
+    assert!(report.diverged > 0 && report.lost == 0, "{report:?}");
+}
+
+#[test]
+fn the_simulator_finds_forgeries_in_no_journal() {
+    let mut options = a_day(3);
+    options.without.extend(tests::simulate::faults::FAULTS.iter().map(|(f, _)| *f).filter(|f| *f != Fault::Forged));
+    let outcome = run(&options);
+    held(&outcome);
+    assert!(outcome.report.by_kind.contains_key("forged"), "{:?}", outcome.report.by_kind);
+}
