@@ -55,8 +55,6 @@ pub const ATTACHMENT_BYTES_MAX: usize = 20 * 1024 * 1024;
 pub const ATTACHMENT_PIECE_BYTES: u64 = 256 * 1024;
 /// What attachments may take on a phone unless its host says otherwise.
 pub const ATTACHMENT_QUOTA_BYTES: u64 = 1024 * 1024 * 1024;
-/// Changes held back for missing dependencies, for one device.
-pub const HELD_CHANGES_MAX: usize = 1_000;
 /// One relay parcel as bytes, header and checksum included.
 pub const PARCEL_BYTES_MAX: usize = 1536 * 1024;
 /// What a phone puts into one parcel before it begins another, before compression: a parcel may have to pass as QR codes.

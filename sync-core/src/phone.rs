@@ -6,6 +6,7 @@ mod forward;
 mod live;
 mod meet;
 mod notice;
+mod refused;
 mod relay;
 mod session;
 mod transfer;
@@ -21,7 +22,7 @@ use crate::attachments::vault::Vault;
 use crate::authority::{Grant, Place, Subject};
 use crate::calendar::Calendar;
 use crate::case::CaseState;
-use crate::document::{ChangeHash, Document};
+use crate::document::Document;
 use crate::edit::{self, Draft, Edit, Edited, Pen};
 use crate::error::EditError;
 use crate::event::{EventKind, VOCABULARY};
@@ -35,10 +36,7 @@ use crate::shape::DocumentKind;
 use crate::store::actors::{self, Owner};
 use crate::store::documents::StoredDocument;
 use crate::store::list::{ListFilter, ListRow};
-use crate::store::outbox::RefusedChange;
-use crate::store::{
-    Store, StoreError, decisions, documents, list, meta, meta_json, outbox, peers, set_meta, set_meta_json,
-};
+use crate::store::{Store, StoreError, documents, list, meta, meta_json, outbox, peers, set_meta, set_meta_json};
 use crate::sync::bundle::DeviceKey;
 use crate::sync::pace::Pace;
 use crate::time::{Anchor, Hlc, PhoneClock, TimeClaim};
@@ -409,16 +407,6 @@ impl Phone {
     /// Whether this person may write an event of a kind into a document now.
     pub fn may(&self, id: DocumentId, kind: EventKind) -> Result<bool, PhoneError> {
         Ok(self.allowed_events(id)?.contains(&kind))
-    }
-
-    /// What the server refused, with the words.
-    pub fn refused(&self) -> Result<Vec<RefusedChange>, PhoneError> {
-        self.0.store.read(|c| Ok(outbox::refused(c)?))
-    }
-
-    /// Drops a refused change that was decided about, when its author has read what became of it. One that waits is kept.
-    pub fn discard_refused(&self, hash: &ChangeHash) -> Result<bool, PhoneError> {
-        self.0.store.write(|tx| Ok(decisions::discard(tx, hash)?))
     }
 
     /// How this phone stands with the server.
