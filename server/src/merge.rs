@@ -1,14 +1,15 @@
 //! The one door: a phone's bundle, a desk's edit and the scheduler's events all enter documents here, in one transaction that
 //! appends to the journal and writes the projections. What comes out of it is durable once the caller's transaction is.
 
+mod aside;
 mod shelf;
 
-pub(crate) use shelf::put_aside;
+pub(crate) use aside::put_aside;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use diesel::prelude::*;
-use sync_core::authority::Subject;
+use sync_core::authority::{Place, Subject};
 use sync_core::document::{Acceptance, ChangeHash, Document, Inspected, Touch};
 use sync_core::edit::{self, Draft, Edit, Pen};
 use sync_core::error::EditError;
@@ -24,6 +25,7 @@ use crate::db::tables::actors;
 use crate::db::{AnyConnection, DbError};
 use crate::erasure;
 use crate::journal::{self, Append};
+use crate::moves;
 use crate::objects::refs;
 use crate::projection::{self, Arrival, Law};
 
@@ -152,6 +154,7 @@ fn document_entry(
         actors: own_actors,
         revoked_ms: device.revoked_ms,
         tokens,
+        former: shelf.former.get(&entry.document).map_or(&[], Vec::as_slice),
         quarantined: standing,
         now_ms: context.now_ms,
     };
@@ -164,7 +167,15 @@ fn document_entry(
     if let Some(document) = &mut document
         && !verdict.accepted.is_empty()
     {
-        accept(conn, context, bundle, document, &mut verdict, tokens, (before.is_some(), &mut shelf.names))?;
+        accept(
+            conn,
+            context,
+            bundle,
+            document,
+            &mut verdict,
+            tokens,
+            (before.as_ref().map(Place::of), &mut shelf.names),
+        )?;
     }
     Ok(verdict.results)
 }
@@ -176,7 +187,7 @@ fn accept(
     document: &mut Document,
     verdict: &mut Verdict,
     tokens: &[i64],
-    (is_known, names): (bool, &mut Names),
+    (before, names): (Option<Place>, &mut Names),
 ) -> Result<(), DbError> {
     let mut appends: Vec<Append> = Vec::with_capacity(verdict.accepted.len() + 1);
     let mut witnesses: Vec<(EventId, Witness)> = Vec::new();
@@ -199,7 +210,7 @@ fn accept(
     let actors: Vec<_> = used.into_iter().map(|a| (a, bundle.user)).collect();
     let vouched = Vouched { witnesses, actors, named, accepted: Vec::new() };
     appends.extend(vouch(conn, context, document, &vouched, names)?);
-    let positions = commit(conn, context, document, &appends, is_known)?;
+    let positions = commit(conn, context, document, &appends, before.as_ref())?;
     let mut positions = positions.into_iter();
     for result in &mut verdict.results {
         if let PushOutcome::Accepted(position) = &mut result.outcome {
@@ -231,7 +242,7 @@ pub(crate) fn enter(
     context: &Context<'_>,
     document: &mut Document,
     entering: Vec<Entering>,
-    is_known: bool,
+    before: Option<&Place>,
 ) -> Result<(), DbError> {
     let mut vouched = Vouched::default();
     let mut appends = Vec::with_capacity(entering.len() + 1);
@@ -253,7 +264,7 @@ pub(crate) fn enter(
         appends.push(Append { change: raw, author, device, written_ms, witness });
     }
     appends.extend(vouch(conn, context, document, &vouched, &mut Names::new())?);
-    commit(conn, context, document, &appends, is_known).map(|_| ())
+    commit(conn, context, document, &appends, before).map(|_| ())
 }
 
 /// What the server writes down about what it takes in.
@@ -308,7 +319,7 @@ pub(crate) fn adopt(conn: &mut AnyConnection, context: &Context<'_>, document: &
         witness: Witness::server(context.now_ms),
     };
     let appends: Vec<_> = document.changes().into_iter().map(append).collect();
-    commit(conn, context, document, &appends, false)?;
+    commit(conn, context, document, &appends, None)?;
     Ok(())
 }
 
@@ -318,13 +329,17 @@ fn commit(
     context: &Context<'_>,
     document: &Document,
     appends: &[Append],
-    is_known: bool,
+    before: Option<&Place>,
 ) -> Result<Vec<i64>, DbError> {
     let meta = document.meta();
+    let is_known = before.is_some();
     let positions = journal::append(conn, &meta.community, meta.id, appends)?;
     let position = positions.last().copied().unwrap_or_default();
     journal::store(conn, document, position, is_known)?;
     refs::note(conn, document)?;
+    if let Some(before) = before {
+        moves::note(conn, before, &Place::of(document), position, context.now_ms)?;
+    }
     let first_ms = if is_known { first_arrival(conn, meta.id)? } else { None };
     let arrival = Arrival { first_ms: first_ms.unwrap_or(context.now_ms), last_ms: context.now_ms, position };
     projection::write(conn, &projection::compute(document, arrival, context.law)?, is_known)?;
@@ -354,7 +369,7 @@ fn by_desk(
     change: sync_core::document::RawChange,
     user: UserId,
     edits: &[Edit],
-    is_known: bool,
+    before: Option<&Place>,
 ) -> Result<(), DbError> {
     let actor = change.actor;
     let known = document.witnesses();
@@ -374,7 +389,7 @@ fn by_desk(
     }];
     let vouched = Vouched { witnesses, actors: vec![(actor, user)], named, accepted: Vec::new() };
     appends.extend(vouch(conn, context, document, &vouched, &mut Names::new())?);
-    commit(conn, context, document, &appends, is_known)?;
+    commit(conn, context, document, &appends, before)?;
     Ok(())
 }
 
@@ -394,7 +409,7 @@ pub fn create(
     }
     let (mut document, change) = edit::create(draft, &pen(context, Some(subject)))?;
     let id = document.meta().id;
-    by_desk(conn, context, &mut document, change, subject.user, &draft.edits, false)?;
+    by_desk(conn, context, &mut document, change, subject.user, &draft.edits, None)?;
     Ok(id)
 }
 
@@ -414,9 +429,18 @@ pub fn edits(
     journal::lock(conn, std::slice::from_ref(&place.community))?;
     let mut document = journal::load(conn, document)?.ok_or(MergeError::NotFound)?;
     let pen = pen(context, subject);
+    let before = Place::of(&document);
     let edited = edit::apply(&mut document, edits, &pen)?;
     if let Some(change) = edited.change {
-        by_desk(conn, context, &mut document, change, subject.map_or(UserId::SYSTEM, |s| s.user), edits, true)?;
+        by_desk(
+            conn,
+            context,
+            &mut document,
+            change,
+            subject.map_or(UserId::SYSTEM, |s| s.user),
+            edits,
+            Some(&before),
+        )?;
     }
     Ok(edited.made)
 }

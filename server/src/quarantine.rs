@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use diesel::prelude::*;
 use serde::Serialize;
-use sync_core::authority::Subject;
+use sync_core::authority::{Place, Subject};
 use sync_core::document::{Acceptance, Admission, ChangeHash, Decoded, Document, Inspected, Touch, Trust};
 use sync_core::error::{Refusal, RefusalCode};
 use sync_core::ids::{AreaCode, DeviceId, DocumentId, UserId};
@@ -234,7 +234,7 @@ pub fn accept(
         open.push((row, decoded));
     }
     let mut document = journal::load(conn, row.document()?)?;
-    let is_known = document.is_some();
+    let before = document.as_ref().map(Place::of);
     let mut entering = Vec::new();
     let mut entries = Vec::new();
     while !open.is_empty() {
@@ -263,7 +263,7 @@ pub fn accept(
     if let Some(document) = &mut document
         && !entering.is_empty()
     {
-        merge::enter(conn, context, document, entering, is_known)?;
+        merge::enter(conn, context, document, entering, before.as_ref())?;
     }
     decide(conn, context, subject, &entries, "accepted", &reason)
 }

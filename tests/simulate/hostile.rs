@@ -137,6 +137,7 @@ impl World {
             bundles: vec![signed],
             doubts: doubts.collect(),
             undecided: Vec::new(),
+            confirmed: None,
             health: Health::default(),
             relay: None,
         };

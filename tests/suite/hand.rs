@@ -128,6 +128,7 @@ impl Hand {
             undecided: Vec::new(),
             health: Health::default(),
             relay: None,
+            confirmed: None,
         }
     }
 

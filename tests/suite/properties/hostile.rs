@@ -308,6 +308,7 @@ proptest! {
             undecided: Vec::new(),
             health: wire::Health::default(),
             relay: None,
+            confirmed: None,
         };
         let mutated = mutate(&wire::to_cbor(&request).unwrap(), &cuts, false);
         let _ = wire::decode::<SyncRequest>(&zstd::bulk::compress(&mutated, 1).unwrap());

@@ -129,6 +129,8 @@ impl Hall {
             grants: None,
             more: false,
             relay: None,
+            orders: None,
+            unanswered: 0,
         })
         .unwrap()
     }
@@ -155,6 +157,7 @@ impl Hall {
             &entry,
             &readings,
             &Bench {
+                former: &[],
                 subject: &Subject { user, grants },
                 actors,
                 revoked_ms: None,
