@@ -45,7 +45,7 @@ fn held(phone: &TestPhone) -> Vec<DocumentId> {
 fn quarantine(world: &World) -> Vec<Value> {
     let (status, list) = world.get("/v1/quarantine", Some(&world.token("community")));
     assert_eq!(status, 200, "{list}");
-    list.as_array().unwrap().clone()
+    list["items"].as_array().unwrap().clone()
 }
 
 /// Orders to somebody's only phone: kind and whether it was confirmed.
