@@ -225,6 +225,8 @@ impl PhoneLibrary {
             login: login.clone(),
             grants: grants(&tokens.user),
         })?;
+        self.phone.server_put(&server_url)?;
+        self.phone.admit_by_password()?;
         let session = Session::opened(&server_url, &tokens, self.host.now_ms());
         self.phone.session_put(Some(&session.stored()))?;
         self.identity_of_phone()?.ok_or(PhoneLibError::NotLoggedIn)

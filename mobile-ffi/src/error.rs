@@ -63,6 +63,24 @@ pub enum PhoneLibError {
         /// How long to wait.
         after_ms: u64,
     },
+    /// The phone is locked: show the PIN first.
+    #[error("the phone is locked; unlock it with the PIN")]
+    Locked,
+    /// The PIN is wrong.
+    #[error("the PIN is wrong; the next try in {after_ms} ms")]
+    PinWrong {
+        /// How long to wait, ms.
+        after_ms: u64,
+    },
+    /// Too many wrong PINs; this one was not looked at.
+    #[error("too many wrong PINs; wait {after_ms} ms")]
+    PinWait {
+        /// How long to wait, ms.
+        after_ms: u64,
+    },
+    /// Everything on this phone was destroyed. Call `wipe_confirm`, and delete the key from the platform's key store.
+    #[error("this phone was wiped")]
+    Wiped,
     /// This phone was revoked by an administrator; what it had not sent stays on it.
     #[error("this phone was revoked; ask the administrator")]
     Revoked,
@@ -165,6 +183,7 @@ impl From<StoreError> for PhoneLibError {
             StoreError::DiskFull => Self::DiskFull,
             StoreError::Damaged(reason) => Self::StoreDamaged { reason },
             StoreError::Io(reason) => Self::StoreUnavailable { reason },
+            StoreError::Destroyed => Self::Wiped,
             StoreError::NotEncrypted | StoreError::Sql(_) => Self::Internal { reason: e.to_string() },
         }
     }
@@ -178,6 +197,11 @@ impl From<PhoneError> for PhoneLibError {
             PhoneError::Meet(e) => e.into(),
             PhoneError::Edit(e) => e.into(),
             PhoneError::NotEnrolled => Self::NotLoggedIn,
+            PhoneError::Locked => Self::Locked,
+            PhoneError::PinInvalid => Self::invalid("pin", "it is too short or too plain", e.to_string()),
+            PhoneError::PinWrong { after_ms } => Self::PinWrong { after_ms: u64::try_from(after_ms).unwrap_or(0) },
+            PhoneError::PinWait { after_ms } => Self::PinWait { after_ms: u64::try_from(after_ms).unwrap_or(0) },
+            PhoneError::Wiped => Self::Wiped,
             PhoneError::NotFound => Self::not_found("record", ""),
             PhoneError::Revoked(_) => Self::Revoked,
             PhoneError::Protocol(reason) => Self::Protocol { reason },

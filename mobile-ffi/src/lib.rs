@@ -13,14 +13,17 @@ mod error;
 mod host;
 mod library;
 mod live;
+mod lock;
 mod meet;
 mod relay;
+mod shared;
 mod sync;
 #[cfg(test)]
 mod tests;
 mod transport;
 mod value;
 mod view;
+mod wipe;
 
 pub use account::{IdentityView, RoleView};
 pub use attachments::{
@@ -33,11 +36,14 @@ pub use error::{PhoneLibError, Result};
 pub use host::{HostClock, HostTime};
 pub use library::PhoneLibrary;
 pub use live::LiveView;
+pub use lock::LockView;
 pub use meet::{MeetPeerView, MeetReportView, MeetStateView, PhoneMeeting};
 pub use relay::{CarriedParcelState, CarriedParcelView, RelayFrameView, RelayFrames, RelayImportView};
+pub use shared::{LeftoverView, PersonView, SharedPhone};
 pub use sync::{SyncEndpoint, SyncListener, SyncReport, SyncSession};
 pub use transport::ConnectOptions;
 pub use value::{FieldMap, FieldValue};
 pub use view::*;
+pub use wipe::wipe_confirm;
 
 uniffi::setup_scaffolding!();

@@ -135,6 +135,11 @@ impl PhoneLibrary {
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// How the server is reached.
+    pub(crate) fn connect_options(&self) -> ConnectOptions {
+        self.connection().options.clone()
+    }
+
     /// The client of a server; connections are kept between calls.
     pub(crate) fn client(&self, server_url: &str) -> Result<Http> {
         let mut connection = self.connection();

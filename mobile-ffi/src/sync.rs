@@ -45,6 +45,8 @@ pub struct SyncReport {
     pub unsent: u64,
     /// Parcels of others that the server has answered.
     pub relayed: u64,
+    /// Records forgotten because the person may no longer see them.
+    pub purged: u64,
 }
 
 impl SyncReport {
@@ -58,6 +60,7 @@ impl SyncReport {
         self.refused = self.refused.saturating_add(progress.refused);
         self.unsent = progress.pending;
         self.relayed = self.relayed.saturating_add(progress.relayed);
+        self.purged = self.purged.saturating_add(progress.purged);
     }
 }
 
@@ -120,9 +123,18 @@ impl PhoneLibrary {
         cancel: Option<Arc<CancelToken>>,
     ) -> Result<SyncReport> {
         let _busy = Busy::take(&self.syncing)?;
-        self.server_url()?;
         self.may_ask()?;
-        let synced = self.rounds(listener, cancel);
+        let synced = self.server_url().and_then(|_| self.rounds(listener, cancel.clone()));
+        let synced = match synced {
+            // The session is gone: perhaps the phone was revoked. What it has not sent it may still hand in.
+            Err(why @ (PhoneLibError::NotLoggedIn | PhoneLibError::Revoked)) => {
+                Err(self.after_refusal(why, cancel.as_ref()))
+            }
+            other => other,
+        };
+        if matches!(synced, Err(PhoneLibError::Wiped)) {
+            return synced;
+        }
         if let Some(outcome) = outcome(&synced) {
             self.phone.sync_attempted(outcome)?;
         }

@@ -65,6 +65,8 @@ fn nothing_new() -> Script {
         grants: None,
         more: false,
         relay: None,
+        orders: None,
+        unanswered: 0,
     };
     let body = wire::encode(&response).unwrap();
     Box::new(move |mut stream: TcpStream, _| {

@@ -24,6 +24,7 @@ pub const PHONE_MIGRATIONS: &[&str] = &[
     include_str!("../migrations/phone/0005_index/up.sql"),
     include_str!("../migrations/phone/0006_meet/up.sql"),
     include_str!("../migrations/phone/0007_attachments/up.sql"),
+    include_str!("../migrations/phone/0008_purged/up.sql"),
 ];
 /// Areas and people of the demo, in the form of an import file.
 pub const DEMO_IMPORT: &str = include_str!("../demo/import.toml");

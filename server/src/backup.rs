@@ -12,8 +12,9 @@ use sync_core::ids::Entropy;
 
 use crate::audit::{Act, Origin};
 use crate::db::tables::{
-    actors, areas, assignments, audit, audit_chain, communities, devices, erased_documents, erased_holders, erasures,
-    journal as journal_table, quarantine, sessions, settings, signing_keys, spent_tokens, users,
+    actors, areas, assignments, audit, audit_chain, communities, device_orders, devices, document_moves,
+    erased_documents, erased_holders, erasures, journal as journal_table, quarantine, sessions, settings, signing_keys,
+    spent_tokens, users,
 };
 use crate::db::{AnyConnection, Database, DbError};
 use crate::projection::Law;
@@ -105,6 +106,10 @@ records! {
     Erased(erased_documents) { document: String, kind: String, community: String, position: i64, erasure: String,
         successor: Option<String>, erased_ms: i64 }
     Holder(erased_holders) { document: String, device: String, told_ms: Option<i64>, confirmed_ms: Option<i64> }
+    Move(document_moves) { community: String, position: i64, document: String, from_grid: Option<String>, from_building: Option<String>,
+        to_grid: Option<String>, to_building: Option<String>, moved_ms: i64 }
+    Order(device_orders) { device: String, kind: String, target: String, id: String, ordered_ms: i64, ordered_by: Option<String>,
+        confirmed_ms: Option<i64> }
 }
 
 struct Writer<W: Write> {
@@ -178,6 +183,8 @@ fn dump<W: Write>(conn: &mut AnyConnection, writer: &mut Writer<W>) -> Result<()
     table!(erasures, Erasure, erasures::id);
     table!(erased_documents, Erased, erased_documents::document);
     table!(erased_holders, Holder, (erased_holders::document, erased_holders::device));
+    table!(document_moves, Move, (document_moves::community, document_moves::position));
+    table!(device_orders, Order, (device_orders::device, device_orders::kind, device_orders::target));
     let codes: Vec<String> = communities::table.order(communities::code).select(communities::code).load(conn)?;
     for code in codes {
         let mut position = 0;

@@ -5,6 +5,7 @@ use std::path::Path;
 use figment::Figment;
 use figment::providers::{Env, Format, Serialized, Toml};
 use serde::{Deserialize, Serialize};
+use sync_core::sync::orders::LockPolicy;
 
 /// Every setting with its default.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -64,6 +65,12 @@ pub struct Config {
     pub live_streams_max: usize,
     /// How long requests in flight may take when the server stops, s.
     pub shutdown_seconds: u64,
+    /// Closed records that have not changed for so many days are not handed to a phone that is new to them.
+    pub history_days: i64,
+    /// How long nobody may touch a phone before it locks, minutes.
+    pub lock_idle_minutes: i64,
+    /// After how many wrong PINs in a row a phone destroys what it holds; 0 for never.
+    pub lock_wipe_after_tries: u32,
     /// `text` or `json`.
     pub log_format: String,
     /// A filter such as `info,actix_server=warn`.
@@ -159,6 +166,9 @@ impl Default for Config {
             live_retry_ms: 5_000,
             live_streams_max: 20_000,
             shutdown_seconds: 30,
+            history_days: 180,
+            lock_idle_minutes: 5,
+            lock_wipe_after_tries: 0,
             log_format: "text".into(),
             log_filter: "info".into(),
             rules: None,
@@ -223,6 +233,14 @@ impl Config {
             .merge(Serialized::defaults(flags))
             .extract()
             .map_err(|e| ConfigError(e.to_string()))
+    }
+
+    /// What phones are told about locking themselves.
+    pub fn lock_policy(&self) -> LockPolicy {
+        LockPolicy {
+            idle_ms: self.lock_idle_minutes.max(1).saturating_mul(60_000),
+            wipe_after_tries: Some(self.lock_wipe_after_tries).filter(|n| *n > 0),
+        }
     }
 
     /// The configuration as TOML, the database's password masked.

@@ -1,11 +1,12 @@
-//! What a phone receives: whole documents first, then changes in journal order. A cursor never skips, because positions are handed
-//! out under the community's lock; what somebody may not see is left out, and the cursor passes over it.
+//! What a phone receives: whole documents first, then changes in journal order; and what it must forget. A cursor never skips, because
+//! positions are handed out under the community's lock; what somebody may not see is left out, and the cursor passes over it. Other
+//! rights, and documents that move, cost only the difference.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use sync_core::authority::Subject;
+use sync_core::authority::{Place, Subject};
 use sync_core::document::ChangeHash;
-use sync_core::ids::{AreaCode, DocumentId};
+use sync_core::ids::{AreaCode, DeviceId, DocumentId};
 use sync_core::limits;
 use sync_core::shape::DocumentKind;
 use sync_core::sync::server::scope;
@@ -13,6 +14,10 @@ use sync_core::sync::wire::{Bytes, Cursor, Delivery, Doubt};
 
 use crate::db::{AnyConnection, DbError};
 use crate::journal::{self, Entry};
+use crate::moves::{self, Move};
+use crate::orders::Purge;
+use crate::queries;
+use crate::scopes::{self, Held, Known};
 
 /// What a request is answered with.
 #[derive(Debug, Default)]
@@ -23,6 +28,10 @@ pub struct Feed {
     pub cursors: Vec<Cursor>,
     /// Documents of which this server lacks what the phone holds.
     pub wanted: Vec<Doubt>,
+    /// What the phone must forget, as far as this request has shown it.
+    pub purge: Purge,
+    /// Doubts at the end of the request's list that were not looked into.
+    pub unanswered: u32,
     /// True when the answer is full and there is more.
     pub more: bool,
     bytes: usize,
@@ -50,67 +59,161 @@ impl Feed {
     }
 }
 
-/// Collects the answer. `known` are changes that the phone has just sent itself.
-pub fn collect(
-    conn: &mut AnyConnection,
-    subject: &Subject,
-    cursors: &[Cursor],
-    doubts: &[Doubt],
-    known: &BTreeSet<ChangeHash>,
-) -> Result<Feed, DbError> {
+/// Who asks, and what he said of himself.
+pub struct Asker<'a> {
+    /// The phone.
+    pub device: DeviceId,
+    /// Its owner with the roles held now.
+    pub subject: &'a Subject,
+    /// Where it stands in this journal; none of them counts when it last met another.
+    pub cursors: &'a [Cursor],
+    /// The communities of its cursors, whichever journal they are of.
+    pub holding: &'a [AreaCode],
+    /// Documents in doubt.
+    pub doubts: &'a [Doubt],
+    /// Changes that it has just sent itself.
+    pub sent: &'a BTreeSet<ChangeHash>,
+    /// Closed records that have not changed since then (ms UTC) are no longer handed to who is new to them; asked for by a doubt
+    /// they come.
+    pub history_from_ms: i64,
+}
+
+/// Collects the answer.
+pub fn collect(conn: &mut AnyConnection, asker: &Asker<'_>) -> Result<Feed, DbError> {
     let mut feed = Feed::default();
-    for doubt in doubts {
-        resolve(conn, subject, doubt, &mut feed)?;
-    }
-    for community in subject.communities() {
-        let Some(head) = journal::head(conn, &community)? else { continue };
-        let scope = scope(subject, &community);
-        let cursor =
-            cursors.iter().find(|c| c.community == community && c.scope == scope && (0..=head).contains(&c.position));
-        // Whoever has read nothing, or under other rights, begins with whole documents as they are now; changes follow from here.
-        let fresh = || Cursor {
-            community: community.clone(),
-            position: head,
-            backfill: Some(DocumentId(uuid::Uuid::nil())),
-            scope,
-        };
-        let mut cursor = cursor.cloned().unwrap_or_else(fresh);
-        if head == 0 {
-            cursor.backfill = None;
+    for (index, doubt) in asker.doubts.iter().enumerate() {
+        if feed.full() {
+            feed.unanswered = u32::try_from(asker.doubts.len() - index).unwrap_or(u32::MAX);
+            feed.more = true;
+            break;
         }
+        resolve(conn, asker.subject, doubt, &mut feed)?;
+    }
+    let known = scopes::of_device(conn, asker.device)?;
+    let communities = asker.subject.communities();
+    // What of a community nothing may be seen any more, goes as a whole.
+    let gone = asker.holding.iter().filter(|c| !communities.contains(c));
+    feed.purge.communities.extend(gone.cloned());
+    for community in &communities {
+        let Some(head) = journal::head(conn, community)? else { continue };
+        let mut cursor = begin(conn, asker, community, head, &known, &mut feed)?;
         if cursor.backfill.is_some() {
-            backfill(conn, subject, &mut cursor, &mut feed)?;
+            backfill(conn, asker, &mut cursor, &mut feed)?;
         }
         if cursor.backfill.is_none() {
-            follow(conn, subject, &mut cursor, head, known, &mut feed)?;
+            follow(conn, asker, &mut cursor, head, &mut feed)?;
         }
         feed.cursors.push(cursor);
     }
     Ok(feed)
 }
 
-fn readable(row: &journal::DocumentRow, subject: &Subject) -> Result<Option<(DocumentId, DocumentKind)>, DbError> {
-    let place = row.place()?;
-    Ok(subject.may_read(&place).then_some((place.document, place.kind)))
+/// Where to go on: where the phone stands; or, under other rights, with what it does not hold yet.
+fn begin(
+    conn: &mut AnyConnection,
+    asker: &Asker<'_>,
+    community: &AreaCode,
+    head: i64,
+    known: &Known,
+    feed: &mut Feed,
+) -> Result<Cursor, DbError> {
+    let now = scope(asker.subject, community);
+    let stands = asker.cursors.iter().find(|c| c.community == *community && (0..=head).contains(&c.position));
+    let served = stands.and_then(|c| known.get(&(community.to_string(), c.scope)));
+    if let Some(cursor) = stands.filter(|c| c.scope == now)
+        && let Some(served) = served
+    {
+        let others = known.range((community.to_string(), 0)..=(community.to_string(), u64::MAX)).count() > 1;
+        if cursor.backfill.is_none() && (others || !served.bases.is_empty()) {
+            scopes::settled(conn, asker.device, (community, now), asker.subject)?;
+        }
+        return Ok(cursor.clone());
+    }
+    let last = stands.zip(served).map(|(cursor, served)| (served, cursor.backfill));
+    let fresh = scopes::begin(conn, asker.device, (community, now), asker.subject, last)?;
+    let nil = DocumentId(uuid::Uuid::nil());
+    match (stands, last) {
+        (Some(cursor), Some(_)) => {
+            let held = Held::before(asker.subject.user, &fresh);
+            narrow(conn, asker, cursor, &held, feed)?;
+            Ok(Cursor { backfill: Some(nil), scope: now, ..cursor.clone() })
+        }
+        // Whoever has read nothing begins with whole documents as they are now; changes follow from here.
+        _ => {
+            // A phone that holds something, nobody knows under which rights, begins anew.
+            if stands.is_some() {
+                feed.purge.communities.push(community.clone());
+            }
+            let backfill = Some(nil).filter(|_| head > 0);
+            Ok(Cursor { community: community.clone(), position: head, backfill, scope: now })
+        }
+    }
 }
 
-fn backfill(conn: &mut AnyConnection, subject: &Subject, cursor: &mut Cursor, feed: &mut Feed) -> Result<(), DbError> {
+/// Finds what the phone holds and may no longer see.
+fn narrow(
+    conn: &mut AnyConnection,
+    asker: &Asker<'_>,
+    cursor: &Cursor,
+    held: &Held,
+    feed: &mut Feed,
+) -> Result<(), DbError> {
+    let moved = moves::behind(conn, &cursor.community, cursor.position)?;
+    let mut last = DocumentId(uuid::Uuid::nil());
+    loop {
+        let rows = journal::documents_after(conn, &cursor.community, last, BATCH)?;
+        for row in &rows {
+            let place = row.place()?;
+            let then = place_then(&place, moved.get(&row.id));
+            let seen = asker.subject.may_read(&place) || asker.subject.may_read(&then);
+            if held.holds(&then) && !seen {
+                feed.purge.documents.push(place.document);
+            }
+            last = place.document;
+        }
+        if i64::try_from(rows.len()).is_ok_and(|n| n < BATCH) {
+            return Ok(());
+        }
+    }
+}
+
+/// Where a document lay at a position, given the moves behind it.
+fn place_then(now: &Place, moved: Option<&Vec<Move>>) -> Place {
+    moved.and_then(|m| m.first()).map_or_else(|| now.clone(), |first| first.before(now))
+}
+
+/// Whole documents as they were at the cursor's position, those that the phone does not hold yet.
+fn backfill(conn: &mut AnyConnection, asker: &Asker<'_>, cursor: &mut Cursor, feed: &mut Feed) -> Result<(), DbError> {
+    let subject = asker.subject;
+    let served = scopes::of_device(conn, asker.device)?.remove(&(cursor.community.to_string(), cursor.scope));
+    let held = served.map(|s| Held::before(subject.user, &s)).unwrap_or_default();
+    let moved = moves::behind(conn, &cursor.community, cursor.position)?;
     while let Some(last) = cursor.backfill {
         if feed.full() {
             feed.more = true;
             return Ok(());
         }
         let rows = journal::documents_after(conn, &cursor.community, last, BATCH)?;
-        let mut visible = Vec::new();
+        let mut wanted = Vec::new();
         for row in &rows {
-            visible.extend(readable(row, subject)?);
+            let place = row.place()?;
+            let then = place_then(&place, moved.get(&row.id));
+            if subject.may_read(&place) && subject.may_read(&then) && !held.holds(&then) {
+                wanted.push((place.document, place.kind));
+            }
         }
-        let ids: Vec<String> = visible.iter().map(|(id, _)| id.to_string()).collect();
+        let ids: Vec<String> = wanted.iter().map(|(id, _)| id.to_string()).collect();
+        let history = queries::closed_before(conn, &ids, asker.history_from_ms)?;
         let mut entries = journal::of_documents(conn, &ids)?;
         let mut filled = false;
-        for (id, kind) in visible {
-            let changes = entries.remove(&id.to_string()).unwrap_or_default();
-            feed.deliver(id, kind, &cursor.community, changes.into_iter().map(|e| e.bytes).collect());
+        for (id, kind) in wanted.into_iter().filter(|(id, _)| !history.contains(&id.to_string())) {
+            // What came later follows as changes: nothing is sent twice.
+            let changes = entries.remove(&id.to_string()).unwrap_or_default().into_iter();
+            let changes: Vec<Vec<u8>> = changes.filter(|e| e.position <= cursor.position).map(|e| e.bytes).collect();
+            if changes.is_empty() {
+                continue;
+            }
+            feed.deliver(id, kind, &cursor.community, changes);
             if feed.full() {
                 cursor.backfill = Some(id);
                 filled = true;
@@ -130,14 +233,36 @@ fn backfill(conn: &mut AnyConnection, subject: &Subject, cursor: &mut Cursor, fe
     Ok(())
 }
 
+/// What a move behind the cursor means to the phone.
+enum Passage {
+    /// It leaves its sight: forget it there.
+    Leaves(i64),
+    /// It comes into sight there: send it whole, and nothing of it before.
+    Comes(i64),
+}
+
+/// How the moves of a document behind a cursor change what may be seen of it; none when it was and is in sight, or neither.
+fn passage(subject: &Subject, now: &Place, moved: Option<&Vec<Move>>) -> Option<Passage> {
+    let moved = moved?;
+    let first = moved.first()?;
+    match (subject.may_read(&first.before(now)), subject.may_read(now)) {
+        (true, false) => Some(Passage::Leaves(first.position)),
+        (false, true) => moved.iter().find(|m| subject.may_read(&m.after(now))).map(|m| Passage::Comes(m.position)),
+        _ => None,
+    }
+}
+
 fn follow(
     conn: &mut AnyConnection,
-    subject: &Subject,
+    asker: &Asker<'_>,
     cursor: &mut Cursor,
     head: i64,
-    known: &BTreeSet<ChangeHash>,
     feed: &mut Feed,
 ) -> Result<(), DbError> {
+    if cursor.position >= head {
+        return Ok(());
+    }
+    let moved = moves::behind(conn, &cursor.community, cursor.position)?;
     while cursor.position < head {
         if feed.full() {
             feed.more = true;
@@ -149,15 +274,29 @@ fn follow(
         }
         let ids: BTreeSet<String> = entries.iter().map(|e| e.document.clone()).collect();
         let rows = journal::document_rows(conn, &ids.into_iter().collect::<Vec<_>>())?;
+        let mut passages: BTreeMap<String, (Place, Option<Passage>)> = BTreeMap::new();
+        for (id, row) in &rows {
+            let place = row.place()?;
+            let passage = passage(asker.subject, &place, moved.get(id));
+            passages.insert(id.clone(), (place, passage));
+        }
         for entry in entries {
             cursor.position = entry.position;
             let Entry { document, bytes, .. } = &entry;
-            if entry.change_hash().is_some_and(|h| known.contains(&h)) {
-                continue;
-            }
-            let Some(row) = rows.get(document) else { continue };
-            if let Some((id, kind)) = readable(row, subject)? {
-                feed.deliver(id, kind, &cursor.community, vec![bytes.clone()]);
+            let Some((place, passage)) = passages.get(document) else { continue };
+            match passage {
+                Some(Passage::Leaves(at)) if *at == entry.position => feed.purge.documents.push(place.document),
+                Some(Passage::Comes(at)) if *at == entry.position => {
+                    let all = journal::of_document(conn, place.document)?.into_iter();
+                    let all = all.filter(|e| e.position <= entry.position).map(|e| e.bytes).collect();
+                    feed.deliver(place.document, place.kind, &cursor.community, all);
+                }
+                Some(Passage::Comes(at)) if entry.position < *at => {}
+                _ if entry.change_hash().is_some_and(|h| asker.sent.contains(&h)) => {}
+                _ if asker.subject.may_read(place) => {
+                    feed.deliver(place.document, place.kind, &cursor.community, vec![bytes.clone()]);
+                }
+                _ => {}
             }
             if feed.full() {
                 break;
@@ -167,21 +306,26 @@ fn follow(
     Ok(())
 }
 
-/// Compares what a phone holds of a document with what is here, in both directions.
+/// Compares what a phone holds of a document with what is here, in both directions. One that its owner may not see is to be forgotten.
 fn resolve(conn: &mut AnyConnection, subject: &Subject, doubt: &Doubt, feed: &mut Feed) -> Result<(), DbError> {
     let Some(row) = journal::document_row(conn, doubt.document)? else {
         feed.wanted.push(Doubt { document: doubt.document, heads: Vec::new() });
         return Ok(());
     };
-    let Some((id, kind)) = readable(&row, subject)? else { return Ok(()) };
-    let Some(document) = journal::load(conn, id)? else { return Ok(()) };
+    let place = row.place()?;
+    if !subject.may_read(&place) {
+        if !doubt.heads.is_empty() {
+            feed.purge.documents.push(place.document);
+        }
+        return Ok(());
+    }
+    let Some(document) = journal::load(conn, place.document)? else { return Ok(()) };
     if doubt.heads.iter().any(|h| !document.has(h)) {
-        feed.wanted.push(Doubt { document: id, heads: document.heads() });
+        feed.wanted.push(Doubt { document: place.document, heads: document.heads() });
     }
     let changes: Vec<_> = document.changes_since(&doubt.heads).into_iter().map(|c| c.bytes).collect();
     if !changes.is_empty() {
-        let community = document.meta().community.clone();
-        feed.deliver(id, kind, &community, changes);
+        feed.deliver(place.document, place.kind, &place.community, changes);
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! The HTTP interface: thin rooms that read a request, call one function of the inside, and write an answer. No rule is decided here.
 
 pub mod areas;
+pub mod assignments;
 pub mod attachments;
 pub mod audit;
 pub mod auth;
@@ -12,8 +13,10 @@ pub mod extract;
 mod guard;
 pub mod halls;
 pub mod health;
+pub mod last_word;
 mod observe;
 pub mod openapi;
+pub mod orders;
 pub mod patrols;
 pub mod persons;
 pub mod problem;
@@ -60,6 +63,8 @@ fn routes(config: &mut web::ServiceConfig) {
         .configure(devices::routes)
         .configure(users::routes)
         .configure(areas::routes)
+        .configure(assignments::routes)
+        .configure(orders::routes)
         .configure(sync::routes)
         .configure(events::routes)
         .configure(relay::routes)
@@ -72,9 +77,13 @@ fn routes(config: &mut web::ServiceConfig) {
         .configure(persons::routes)
         .configure(erasures::routes);
     // What stands before `known` is open to everybody.
-    config
-        .configure(health::routes)
-        .service(web::scope("/v1").configure(auth::open_routes).configure(openapi::routes).service(known));
+    config.configure(health::routes).service(
+        web::scope("/v1")
+            .configure(auth::open_routes)
+            .configure(last_word::open_routes)
+            .configure(openapi::routes)
+            .service(known),
+    );
 }
 
 fn json_problem(error: JsonPayloadError, _: &HttpRequest) -> Error {

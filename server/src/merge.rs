@@ -1,11 +1,13 @@
 //! The one door: a phone's bundle, a desk's edit and the scheduler's events all enter documents here, in one transaction that
 //! appends to the journal and writes the projections. What comes out of it is durable once the caller's transaction is.
 
+mod shelf;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use diesel::prelude::*;
-use sync_core::authority::Subject;
-use sync_core::document::{ChangeHash, Document, Touch};
+use sync_core::authority::{Place, Subject};
+use sync_core::document::{Document, Touch};
 use sync_core::edit::{self, Draft, Edit, Pen};
 use sync_core::error::{EditError, RefusalCode};
 use sync_core::ids::{ActorId, AreaCode, DocumentId, Entropy, EventId, JournalId, UserId};
@@ -19,8 +21,10 @@ use crate::db::{AnyConnection, DbError};
 use crate::erasure;
 use crate::journal::{self, Append};
 use crate::masking::Sight;
+use crate::moves;
 use crate::objects::refs;
 use crate::projection::{self, Arrival, Law};
+use shelf::{Names, Shelf};
 
 /// What a merge needs to know beside what is merged.
 pub struct Context<'a> {
@@ -147,6 +151,7 @@ fn document_entry(
         actors: own_actors,
         revoked_ms: device.revoked_ms,
         tokens,
+        former: shelf.former.get(&entry.document).map_or(&[], Vec::as_slice),
         quarantined: standing,
         now_ms: context.now_ms,
     };
@@ -158,7 +163,15 @@ fn document_entry(
     if let Some(document) = &mut document
         && !verdict.accepted.is_empty()
     {
-        accept(conn, context, bundle, document, &mut verdict, tokens, (before.is_some(), &mut shelf.names))?;
+        accept(
+            conn,
+            context,
+            bundle,
+            document,
+            &mut verdict,
+            tokens,
+            (before.as_ref().map(Place::of), &mut shelf.names),
+        )?;
     }
     Ok(verdict.results)
 }
@@ -170,7 +183,7 @@ fn accept(
     document: &mut Document,
     verdict: &mut Verdict,
     tokens: &[i64],
-    (is_known, names): (bool, &mut Names),
+    (before, names): (Option<Place>, &mut Names),
 ) -> Result<(), DbError> {
     let mut appends: Vec<Append> = Vec::with_capacity(verdict.accepted.len() + 1);
     let mut witnesses: Vec<(EventId, Witness)> = Vec::new();
@@ -193,7 +206,7 @@ fn accept(
     let actors: Vec<_> = used.into_iter().map(|a| (a, bundle.user)).collect();
     let vouched = vouch(conn, context, document, &witnesses, &actors, &named, names)?;
     appends.extend(vouched);
-    let positions = commit(conn, context, document, &appends, is_known)?;
+    let positions = commit(conn, context, document, &appends, before.as_ref())?;
     let mut positions = positions.into_iter();
     for result in &mut verdict.results {
         if let PushOutcome::Accepted(position) = &mut result.outcome {
@@ -247,7 +260,7 @@ pub(crate) fn adopt(conn: &mut AnyConnection, context: &Context<'_>, document: &
         witness: Witness::server(context.now_ms),
     };
     let appends: Vec<_> = document.changes().into_iter().map(append).collect();
-    commit(conn, context, document, &appends, false)?;
+    commit(conn, context, document, &appends, None)?;
     Ok(())
 }
 
@@ -257,13 +270,17 @@ fn commit(
     context: &Context<'_>,
     document: &Document,
     appends: &[Append],
-    is_known: bool,
+    before: Option<&Place>,
 ) -> Result<Vec<i64>, DbError> {
     let meta = document.meta();
+    let is_known = before.is_some();
     let positions = journal::append(conn, &meta.community, meta.id, appends)?;
     let position = positions.last().copied().unwrap_or_default();
     journal::store(conn, document, position, is_known)?;
     refs::note(conn, document)?;
+    if let Some(before) = before {
+        moves::note(conn, before, &Place::of(document), position, context.now_ms)?;
+    }
     let first_ms = if is_known { first_arrival(conn, meta.id)? } else { None };
     let arrival = Arrival { first_ms: first_ms.unwrap_or(context.now_ms), last_ms: context.now_ms, position };
     projection::write(conn, &projection::compute(document, arrival, context.law)?, is_known)?;
@@ -274,47 +291,6 @@ fn first_arrival(conn: &mut AnyConnection, document: DocumentId) -> Result<Optio
     use crate::db::tables::journal as j;
     let first = j::table.filter(j::document.eq(document.to_string())).order(j::position);
     Ok(first.select(j::received_ms).first(conn).optional()?)
-}
-
-/// What people are called, looked up once in a merge.
-type Names = BTreeMap<UserId, Option<String>>;
-
-/// What the documents of a bundle stand on, fetched at once.
-struct Shelf {
-    saved: BTreeMap<String, Vec<u8>>,
-    asked: BTreeSet<DocumentId>,
-    quarantined: BTreeMap<DocumentId, BTreeMap<ChangeHash, (RefusalCode, String)>>,
-    names: Names,
-}
-
-impl Shelf {
-    fn read(conn: &mut AnyConnection, entries: &[BundleEntry]) -> Result<Self, DbError> {
-        let asked: BTreeSet<DocumentId> = entries.iter().map(|e| e.document).collect();
-        let ids: Vec<String> = asked.iter().map(ToString::to_string).collect();
-        let saved = journal::saved(conn, &ids)?;
-        let rows: Vec<(String, Vec<u8>, String, String)> = quarantine::table
-            .filter(quarantine::document.eq_any(&ids))
-            .filter(quarantine::state.eq("waiting"))
-            .select((quarantine::document, quarantine::hash, quarantine::code, quarantine::detail))
-            .load(conn)?;
-        let mut quarantined: BTreeMap<DocumentId, BTreeMap<_, _>> = BTreeMap::new();
-        for (document, hash, code, detail) in rows {
-            let hash = <[u8; 32]>::try_from(hash).ok().map(ChangeHash);
-            let code = serde_json::from_value(serde_json::Value::String(code)).ok();
-            if let (Ok(document), Some(hash), Some(code)) = (document.parse::<DocumentId>(), hash, code) {
-                quarantined.entry(document).or_default().insert(hash, (code, detail));
-            }
-        }
-        Ok(Self { saved, asked, quarantined, names: Names::new() })
-    }
-
-    /// A document as it is now: what was fetched counts once, because the merge itself goes on changing it.
-    fn document(&mut self, conn: &mut AnyConnection, id: DocumentId) -> Result<Option<Document>, DbError> {
-        if !self.asked.remove(&id) {
-            return journal::load(conn, id);
-        }
-        self.saved.remove(&id.to_string()).map(|saved| journal::open(conn, id, &saved)).transpose()
-    }
 }
 
 pub(crate) fn put_aside(
@@ -377,7 +353,7 @@ fn by_desk(
     change: sync_core::document::RawChange,
     user: UserId,
     edits: &[Edit],
-    is_known: bool,
+    before: Option<&Place>,
 ) -> Result<(), DbError> {
     let actor = change.actor;
     let known = document.witnesses();
@@ -396,7 +372,7 @@ fn by_desk(
         witness: Witness::server(context.now_ms),
     }];
     appends.extend(vouch(conn, context, document, &witnesses, &[(actor, user)], &named, &mut Names::new())?);
-    commit(conn, context, document, &appends, is_known)?;
+    commit(conn, context, document, &appends, before)?;
     Ok(())
 }
 
@@ -416,7 +392,7 @@ pub fn create(
     }
     let (mut document, change) = edit::create(draft, &pen(context, Some(subject)))?;
     let id = document.meta().id;
-    by_desk(conn, context, &mut document, change, subject.user, &draft.edits, false)?;
+    by_desk(conn, context, &mut document, change, subject.user, &draft.edits, None)?;
     Ok(id)
 }
 
@@ -436,9 +412,18 @@ pub fn edits(
     journal::lock(conn, std::slice::from_ref(&place.community))?;
     let mut document = journal::load(conn, document)?.ok_or(MergeError::NotFound)?;
     let pen = pen(context, subject);
+    let before = Place::of(&document);
     let edited = edit::apply(&mut document, edits, &pen)?;
     if let Some(change) = edited.change {
-        by_desk(conn, context, &mut document, change, subject.map_or(UserId::SYSTEM, |s| s.user), edits, true)?;
+        by_desk(
+            conn,
+            context,
+            &mut document,
+            change,
+            subject.map_or(UserId::SYSTEM, |s| s.user),
+            edits,
+            Some(&before),
+        )?;
     }
     Ok(edited.made)
 }

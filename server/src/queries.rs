@@ -2,6 +2,7 @@
 
 mod cases;
 mod halls;
+mod history;
 mod patrols;
 
 use base64::Engine as _;
@@ -15,6 +16,7 @@ use crate::db::DbError;
 
 pub use cases::{CaseFilter, CaseSummary, case_page, cases_with_number, possible_duplicates};
 pub use halls::{Notification, QuarantineRow, notification_list, quarantine_entry, quarantine_list};
+pub use history::closed_before;
 pub use patrols::{PatrolFilter, PatrolSummary, patrol_page};
 
 /// The most rows in one page.

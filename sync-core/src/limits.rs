@@ -28,6 +28,10 @@ pub const REQUEST_COMMUNITIES_MAX: usize = 256;
 pub const REQUEST_DOUBTS_MAX: usize = 5_000;
 /// Documents whose heads the phone offers in one request: the answer to each may be the whole document.
 pub const REQUEST_DOUBTS_TARGET: usize = 200;
+/// Purge orders that one request may confirm.
+pub const REQUEST_CONFIRMED_MAX: usize = 5_000;
+/// Documents that one response orders to purge.
+pub const RESPONSE_PURGES_MAX: usize = 1_000;
 /// One server-sent event, in bytes.
 pub const STREAM_EVENT_BYTES_MAX: usize = 64 * 1024;
 /// One document as bytes.

@@ -2,13 +2,18 @@
 //! bytes in and bytes out, and this room never speaks to anything itself.
 
 mod attachments;
+mod fault;
 mod forward;
 mod live;
+mod lock;
 mod meet;
 mod notice;
+mod people;
+mod purge;
 mod relay;
 mod session;
 mod transfer;
+mod wipe;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -22,13 +27,10 @@ use crate::calendar::Calendar;
 use crate::case::CaseState;
 use crate::document::Document;
 use crate::edit::{self, Draft, Edit, Edited, Pen};
-use crate::error::EditError;
 use crate::event::{EventKind, VOCABULARY};
 use crate::fold;
 use crate::ids::{ActorId, DeviceId, DocumentId, Entropy, JournalId, UserId};
 use crate::patrol::PatrolState;
-use crate::relay::RelayError;
-use crate::relay::meet::MeetError;
 use crate::rules::{Obligation, RuleSet, obligations};
 use crate::shape::DocumentKind;
 use crate::store::actors::{self, Owner};
@@ -41,56 +43,20 @@ use crate::sync::pace::Pace;
 use crate::time::{Anchor, Hlc, PhoneClock, TimeClaim};
 
 pub use attachments::{Attached, AttachmentAt, AttachmentStatus};
+pub use fault::PhoneError;
 pub use live::Heard;
+pub use lock::{LockState, PIN_CHARS_MAX, PIN_CHARS_MIN};
 pub use meet::{MeetPeer, MeetReport, MeetState, Meeting};
 pub use notice::{ChangeNotice, SubscriptionId};
+pub use people::{People, Person};
 pub use relay::RelayImport;
 pub use session::{SyncProgress, SyncSession};
 pub use transfer::{TransferPolicy, TransferProgress, TransferReply, TransferRequest, TransferSession};
+pub use wipe::{LastStep, LastWords, WipeNote};
 
 /// What a phone asks of its host: clocks and randomness.
 pub trait PhoneHost: PhoneClock + Entropy {}
 impl<T: PhoneClock + Entropy> PhoneHost for T {}
-
-/// Why a phone did not do what was asked.
-#[derive(Debug, thiserror::Error)]
-pub enum PhoneError {
-    /// The store failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// A relay file is not taken or cannot be made.
-    #[error(transparent)]
-    Relay(#[from] RelayError),
-    /// A meeting with another phone ended; it changed nothing.
-    #[error(transparent)]
-    Meet(#[from] MeetError),
-    /// The edit is at fault; nothing was changed.
-    #[error(transparent)]
-    Edit(#[from] EditError),
-    /// Nobody has signed in on this phone yet.
-    #[error("nobody has signed in on this phone yet")]
-    NotEnrolled,
-    /// No such document here.
-    #[error("there is no such document on this phone")]
-    NotFound,
-    /// The server's answer cannot be understood.
-    #[error("the server's answer cannot be understood: {0}")]
-    Protocol(String),
-    /// This phone was revoked.
-    #[error("this phone was revoked: {0}")]
-    Revoked(String),
-    /// The server did not open a bundle; its changes are kept.
-    #[error("the server did not take what was sent ({code}): {detail}")]
-    BundleRefused {
-        /// A stable code.
-        code: String,
-        /// In words.
-        detail: String,
-    },
-    /// Round after round brings nothing new.
-    #[error("the sync does not come to an end; what was made here is kept")]
-    NotConverging,
-}
 
 /// Who works on this phone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -158,6 +124,7 @@ struct Inner {
     vault: Vault,
     notices: notice::Notices,
     pace: Mutex<Option<Pace>>,
+    gate: Mutex<lock::Gate>,
 }
 
 /// One phone. Cheap to copy; every function can be called from any thread.
@@ -167,6 +134,9 @@ pub struct Phone(Arc<Inner>);
 impl Phone {
     /// Opens or creates the phone's store.
     pub fn open(path: &Path, key: &[u8; 32], host: Arc<dyn PhoneHost>) -> Result<Self, PhoneError> {
+        if Self::wipe_note(path)?.is_some() {
+            return Err(PhoneError::Wiped);
+        }
         let store = Store::open(path, key)?;
         let seed = store.write(|tx| -> Result<[u8; 32], StoreError> {
             if let Some(seed) = meta(tx, "device_key")? {
@@ -180,14 +150,9 @@ impl Phone {
         })?;
         let vault = Vault::beside(path, &transfer::vault_key(&store, &*host)?);
         let key = DeviceKey::from_seed(seed);
-        Ok(Self(Arc::new(Inner {
-            store,
-            host,
-            key,
-            vault,
-            notices: notice::Notices::default(),
-            pace: Mutex::default(),
-        })))
+        let gate = Mutex::new(lock::Gate::of(&store, &*host)?);
+        let notices = notice::Notices::default();
+        Ok(Self(Arc::new(Inner { store, host, key, vault, notices, pace: Mutex::default(), gate })))
     }
 
     /// The key that the server registers.
@@ -275,6 +240,7 @@ impl Phone {
 
     /// Creates a document.
     pub fn create(&self, draft: &Draft) -> Result<DocumentId, PhoneError> {
+        self.admit()?;
         let id = self.0.store.write(|tx| -> Result<DocumentId, PhoneError> {
             let who = Self::enrolment(tx)?;
             let actor = Self::actor(tx)?;
@@ -302,6 +268,7 @@ impl Phone {
         edits: &[Edit],
         beside: impl FnOnce(&rusqlite::Transaction<'_>) -> Result<(), StoreError>,
     ) -> Result<Edited, PhoneError> {
+        self.admit()?;
         let edited = self.0.store.write(|tx| -> Result<Edited, PhoneError> {
             let who = Self::enrolment(tx)?;
             let StoredDocument { mut document, actor, .. } = documents::load(tx, id)?.ok_or(PhoneError::NotFound)?;
@@ -325,6 +292,7 @@ impl Phone {
 
     /// A document as it is stored.
     pub fn document(&self, id: DocumentId) -> Result<Document, PhoneError> {
+        self.admit()?;
         self.0.store.read(|c| Ok(documents::load(c, id)?.ok_or(PhoneError::NotFound)?.document))
     }
 
@@ -355,11 +323,13 @@ impl Phone {
 
     /// The ids of all documents.
     pub fn documents(&self) -> Result<Vec<DocumentId>, PhoneError> {
+        self.admit()?;
         self.0.store.read(|c| Ok(documents::ids(c)?))
     }
 
     /// Rows of a kind, last changed first.
     pub fn list(&self, kind: DocumentKind, filter: &ListFilter) -> Result<Vec<ListRow>, PhoneError> {
+        self.admit()?;
         self.0.store.read(|c| Ok(list::page(c, kind, filter)?))
     }
 
@@ -410,6 +380,7 @@ impl Phone {
 
     /// What the server refused, with the words.
     pub fn refused(&self) -> Result<Vec<RefusedChange>, PhoneError> {
+        self.admit()?;
         self.0.store.read(|c| Ok(outbox::refused(c)?))
     }
 
@@ -430,6 +401,7 @@ impl Phone {
 
     /// Where a document is.
     pub fn document_status(&self, id: DocumentId) -> Result<DocumentStatus, PhoneError> {
+        self.admit()?;
         self.0.store.read(|c| -> Result<_, PhoneError> {
             let stored = documents::load(c, id)?.ok_or(PhoneError::NotFound)?;
             if outbox::count(c, Some(id))? > 0 || !peers::changes_of(c, id)?.is_empty() {

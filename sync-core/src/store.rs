@@ -10,6 +10,7 @@ pub mod outbox;
 pub mod peers;
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, TransactionBehavior};
@@ -40,6 +41,9 @@ pub enum StoreError {
     /// The folder or file cannot be used.
     #[error("the store cannot be opened or written: {0}")]
     Io(String),
+    /// Its contents were destroyed.
+    #[error("the store was destroyed")]
+    Destroyed,
     /// Something else.
     #[error("the store failed: {0}")]
     Sql(String),
@@ -64,6 +68,7 @@ pub struct Store {
     pragma: String,
     writer: Mutex<Connection>,
     readers: Mutex<Vec<Connection>>,
+    ended: AtomicBool,
 }
 
 const READERS_MAX: usize = 4;
@@ -80,7 +85,13 @@ impl Store {
              PRAGMA busy_timeout = 10000;",
         )?;
         migrate(&mut writer, schema::PHONE_MIGRATIONS)?;
-        Ok(Self { path: path.to_owned(), pragma, writer: Mutex::new(writer), readers: Mutex::new(Vec::new()) })
+        Ok(Self {
+            path: path.to_owned(),
+            pragma,
+            writer: Mutex::new(writer),
+            readers: Mutex::new(Vec::new()),
+            ended: AtomicBool::new(false),
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, Connection> {
@@ -90,6 +101,7 @@ impl Store {
     /// Runs one writing transaction; an error leaves everything as it was.
     pub fn write<T, E: From<StoreError>>(&self, work: impl FnOnce(&Transaction<'_>) -> Result<T, E>) -> Result<T, E> {
         let mut conn = self.lock();
+        self.stands()?;
         let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate).map_err(StoreError::from)?;
         let value = work(&tx)?;
         tx.commit().map_err(StoreError::from)?;
@@ -98,6 +110,7 @@ impl Store {
 
     /// Reads, beside whatever is being written.
     pub fn read<T, E: From<StoreError>>(&self, work: impl FnOnce(&Connection) -> Result<T, E>) -> Result<T, E> {
+        self.stands()?;
         let pooled = self.readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let conn = match pooled {
             Some(conn) => conn,
@@ -109,6 +122,30 @@ impl Store {
             pool.push(conn);
         }
         value
+    }
+
+    /// Where it lies.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Lets go of the file before it is destroyed: nothing is read or written from now on.
+    pub fn end(&self) -> Result<(), StoreError> {
+        self.ended.store(true, Ordering::SeqCst);
+        *self.lock() = Connection::open_in_memory()?;
+        self.readers.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        Ok(())
+    }
+
+    fn stands(&self) -> Result<(), StoreError> {
+        if self.ended.load(Ordering::SeqCst) { Err(StoreError::Destroyed) } else { Ok(()) }
+    }
+
+    /// Moves the log into the file and empties it, so that what was deleted (and overwritten in the file) does not linger there. Gives
+    /// whether it is done; a reader in the middle of something old can put it off.
+    pub fn scrub(&self) -> Result<bool, StoreError> {
+        let busy: i64 = self.lock().query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |r| r.get(0))?;
+        Ok(busy == 0)
     }
 
     fn reader(&self) -> Result<Connection, StoreError> {

@@ -2,6 +2,7 @@
 
 pub mod bundle;
 pub mod events;
+pub mod orders;
 pub mod pace;
 pub mod relay;
 pub mod server;

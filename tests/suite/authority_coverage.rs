@@ -24,7 +24,7 @@ const LOGINS: [&str; 12] = [
 ];
 
 /// What anybody may ask.
-const PUBLIC: [&str; 5] = ["/healthz", "/readyz", "/metrics", "/v1/auth/login", "/v1/auth/refresh"];
+const PUBLIC: [&str; 6] = ["/healthz", "/readyz", "/metrics", "/v1/auth/login", "/v1/auth/refresh", "/v1/last-word"];
 
 /// Every method and path of the API.
 fn operations(world: &World) -> Vec<(String, String)> {

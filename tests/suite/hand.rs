@@ -127,6 +127,7 @@ impl Hand {
             doubts: vec![],
             health: Health::default(),
             relay: None,
+            confirmed: None,
         }
     }
 

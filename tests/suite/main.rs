@@ -1,5 +1,6 @@
 //! One test binary: two cores link once. Runs on SQLite, and on PostgreSQL when `FENGQIAO_TEST_POSTGRES` names a cluster.
 
+mod access;
 mod admission;
 mod attachments;
 mod audit;

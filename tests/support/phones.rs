@@ -87,14 +87,16 @@ pub fn event(kind: EventKind, body: serde_json::Value) -> Edit {
 impl TestPhone {
     /// Opens a new phone and signs in.
     pub fn signed_in(world: &World, login: &str) -> Self {
+        Self::with_password(world, login, &World::password(login))
+    }
+
+    /// Opens a new phone and signs in with a password that is not the demo's.
+    pub fn with_password(world: &World, login: &str, password: &str) -> Self {
         let host = Arc::new(TestHost::new(world.clock.clone()));
         let path = world.dir.path().join(format!("phone-{}", uuid::Uuid::new_v4().simple()));
         let library = PhoneLibrary::open_with(&path, &[7; 32], host.clone()).unwrap();
         let phone = Self { library, host };
-        phone
-            .library
-            .log_in(world.url(), login.into(), World::password(login), format!("{login} phone"), None)
-            .unwrap();
+        phone.library.log_in(world.url(), login.into(), password.into(), format!("{login} phone"), None).unwrap();
         phone
     }
 

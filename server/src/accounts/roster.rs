@@ -18,23 +18,33 @@ pub struct Member {
     pub user: User,
     /// Its roles, each with the code of its area.
     pub roles: Vec<(Role, String)>,
+    /// Where others look after it: the areas of its roles, or, when it holds none any more, of those it held before. Who has left
+    /// an area still has its phone in his pocket.
+    pub areas: Vec<String>,
 }
 
 /// Every account with the roles it holds at a moment, by login.
 pub fn at(conn: &mut AnyConnection, now_ms: i64) -> Result<Vec<Member>, DbError> {
-    let rows: Vec<(String, String, String)> = assignments::table
+    let rows: Vec<(String, String, String, Option<i64>)> = assignments::table
         .filter(assignments::from_ms.le(now_ms))
-        .filter(assignments::until_ms.is_null().or(assignments::until_ms.gt(now_ms)))
         .order((assignments::role, assignments::area))
-        .select((assignments::user_id, assignments::role, assignments::area))
+        .select((assignments::user_id, assignments::role, assignments::area, assignments::until_ms))
         .load(conn)?;
     let mut roles: HashMap<String, Vec<(Role, String)>> = HashMap::new();
-    for (user, role, area) in rows {
-        if let Some(role) = Role::parse(&role) {
+    let mut former: HashMap<String, Vec<String>> = HashMap::new();
+    for (user, role, area, until_ms) in rows {
+        if until_ms.is_some_and(|until| until <= now_ms) {
+            former.entry(user).or_default().push(area);
+        } else if let Some(role) = Role::parse(&role) {
             roles.entry(user).or_default().push((role, area));
         }
     }
-    let member = |user: User| Member { roles: roles.remove(&user.id).unwrap_or_default(), user };
+    let member = |user: User| {
+        let roles = roles.remove(&user.id).unwrap_or_default();
+        let held = roles.iter().map(|(_, area)| area.clone()).collect();
+        let areas = if roles.is_empty() { former.remove(&user.id).unwrap_or_default() } else { held };
+        Member { user, roles, areas }
+    };
     Ok(users::all(conn)?.into_iter().map(member).collect())
 }
 

@@ -113,6 +113,44 @@ pub fn add(
     Ok(id)
 }
 
+/// One charge of a person: a role in an area for a time.
+#[derive(Debug, Clone, Queryable)]
+pub struct Assignment {
+    /// The role.
+    pub role: String,
+    /// The area's code.
+    pub area: String,
+    /// From when, ms UTC.
+    pub from_ms: i64,
+    /// Until when; none while it lasts.
+    pub until_ms: Option<i64>,
+}
+
+/// Everything that a person is or was charged with, latest first.
+pub fn assignments_of(conn: &mut AnyConnection, user: UserId) -> Result<Vec<Assignment>, DbError> {
+    Ok(assignments::table
+        .filter(assignments::user_id.eq(user.to_string()))
+        .order((assignments::from_ms.desc(), assignments::role, assignments::area))
+        .select((assignments::role, assignments::area, assignments::from_ms, assignments::until_ms))
+        .load::<Assignment>(conn)?)
+}
+
+/// Hands an area from one person to another in one act: at no moment is it nobody's, and at none are both charged with it. Gives
+/// false, and changes nothing, when the first one is not charged with it.
+pub fn hand_on(
+    conn: &mut AnyConnection,
+    (role, area): (Role, &AreaCode),
+    (from, to): (UserId, UserId),
+    now_ms: i64,
+    entropy: &dyn Entropy,
+) -> Result<bool, DbError> {
+    if !unassign(conn, from, role, area, now_ms)? {
+        return Ok(false);
+    }
+    assign(conn, to, role, area, now_ms, entropy)?;
+    Ok(true)
+}
+
 /// Charges somebody with a role in an area from now on. Doing it twice changes nothing.
 pub fn assign(
     conn: &mut AnyConnection,
@@ -122,6 +160,8 @@ pub fn assign(
     now_ms: i64,
     entropy: &dyn Entropy,
 ) -> Result<(), DbError> {
+    // Two who do it at once must not both find nothing there: an update that changes nothing takes the person's lock.
+    diesel::update(users::table.find(user.to_string())).set(users::active.eq(users::active)).execute(conn)?;
     let standing: i64 = assignments::table
         .filter(assignments::user_id.eq(user.to_string()))
         .filter(assignments::role.eq(role.as_str()))

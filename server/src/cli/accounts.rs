@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use serde_json::json;
-use sync_core::ids::AreaCode;
+use sync_core::ids::{AreaCode, IdError, UserId};
 use sync_core::role::Role;
 
 use super::{Failure, open, say};
@@ -14,6 +14,7 @@ use crate::accounts::{roster, users};
 use crate::areas;
 use crate::audit::{Act, Origin};
 use crate::config::Config;
+use crate::db::AnyConnection;
 
 /// Where a password may stand when no file is named.
 const PASSWORD_VARIABLE: &str = "FENGQIAO_PASSWORD";
@@ -28,6 +29,34 @@ pub(super) enum UserCommand {
     Disable {
         /// Its login.
         login: String,
+    },
+    /// Charge somebody with a role in an area from now on.
+    Assign {
+        /// His login.
+        login: String,
+        /// A role and the code of its area, such as `grid_worker@BY-01`.
+        #[arg(value_name = "ROLE@AREA")]
+        role: String,
+    },
+    /// End a role in an area. What was written while it lasted is still accepted.
+    Unassign {
+        /// His login.
+        login: String,
+        /// A role and the code of its area, such as `grid_worker@BY-01`.
+        #[arg(value_name = "ROLE@AREA")]
+        role: String,
+    },
+    /// Hand an area from one person to another at one moment.
+    Reassign {
+        /// A role and the code of its area, such as `grid_worker@BY-01`.
+        #[arg(value_name = "ROLE@AREA")]
+        role: String,
+        /// The login of who has it.
+        #[arg(long)]
+        from: String,
+        /// The login of who gets it.
+        #[arg(long)]
+        to: String,
     },
 }
 
@@ -51,7 +80,70 @@ pub(super) fn user(config: Config, command: UserCommand) -> Result<(), Failure> 
         UserCommand::Add(args) => add(config, &args),
         UserCommand::List => list(config),
         UserCommand::Disable { login } => disable(config, &login),
+        UserCommand::Assign { login, role } => assign(config, &login, &role),
+        UserCommand::Unassign { login, role } => unassign(config, &login, &role),
+        UserCommand::Reassign { role, from, to } => reassign(config, &role, &from, &to),
     }
+}
+
+fn known(conn: &mut AnyConnection, login: &str) -> Result<UserId, Failure> {
+    let unknown = || Failure::input(format!("there is no account `{login}`; see `fengqiao user list`"));
+    let user = users::by_login(conn, login)?.filter(|u| u.active).ok_or_else(unknown)?;
+    user.id.parse().map_err(|e: IdError| Failure::from(e))
+}
+
+fn known_area(conn: &mut AnyConnection, area: &AreaCode) -> Result<(), Failure> {
+    match areas::find(conn, area.as_str())? {
+        Some(_) => Ok(()),
+        None => Err(Failure::input(format!("the area `{area}` is not known; import it first"))),
+    }
+}
+
+fn assign(config: Config, login: &str, text: &str) -> Result<(), Failure> {
+    let (role, area) = role(text)?;
+    let app = open(config)?;
+    app.db.transaction(|conn| -> Result<(), Failure> {
+        known_area(conn, &area)?;
+        let user = known(conn, login)?;
+        users::assign(conn, user, role, &area, app.now_ms(), &app.entropy)?;
+        let act = Act::new(&Origin::operator(), "user.assign", user).detail(json!({"role": text}));
+        Ok(act.record(conn, app.now_ms(), &app.entropy)?)
+    })?;
+    say(&format!("{login} is {text} from now on"))
+}
+
+fn not_held(login: &str, text: &str) -> Failure {
+    Failure::input(format!("{login} is not {text} now; see `fengqiao user list`"))
+}
+
+fn unassign(config: Config, login: &str, text: &str) -> Result<(), Failure> {
+    let (role, area) = role(text)?;
+    let app = open(config)?;
+    app.db.transaction(|conn| -> Result<(), Failure> {
+        let user = known(conn, login)?;
+        let ended = users::unassign(conn, user, role, &area, app.now_ms())?;
+        ended.then_some(()).ok_or_else(|| not_held(login, text))?;
+        let act = Act::new(&Origin::operator(), "user.unassign", user).detail(json!({"role": text}));
+        Ok(act.record(conn, app.now_ms(), &app.entropy)?)
+    })?;
+    say(&format!("{login} is no longer {text}"))
+}
+
+fn reassign(config: Config, text: &str, from: &str, to: &str) -> Result<(), Failure> {
+    let (role, area) = role(text)?;
+    let app = open(config)?;
+    app.db.transaction(|conn| -> Result<(), Failure> {
+        let (giver, taker) = (known(conn, from)?, known(conn, to)?);
+        if giver == taker {
+            return Err(Failure::input("an area is handed on to somebody else"));
+        }
+        let done = users::hand_on(conn, (role, &area), (giver, taker), app.now_ms(), &app.entropy)?;
+        done.then_some(()).ok_or_else(|| not_held(from, text))?;
+        let act =
+            Act::new(&Origin::operator(), "area.reassign", &area).detail(json!({"role": text, "from": from, "to": to}));
+        Ok(act.record(conn, app.now_ms(), &app.entropy)?)
+    })?;
+    say(&format!("{text}: {to} instead of {from} from now on"))
 }
 
 fn add(config: Config, args: &AddArgs) -> Result<(), Failure> {

@@ -257,5 +257,37 @@ diesel::table! {
         confirmed_ms -> Nullable<BigInt>,
     }
 }
+diesel::table! {
+    document_moves (community, position) {
+        community -> Text,
+        position -> BigInt,
+        document -> Text,
+        from_grid -> Nullable<Text>,
+        from_building -> Nullable<Text>,
+        to_grid -> Nullable<Text>,
+        to_building -> Nullable<Text>,
+        moved_ms -> BigInt,
+    }
+}
+diesel::table! {
+    device_scopes (device, community, scope) {
+        device -> Text,
+        community -> Text,
+        scope -> BigInt,
+        grants -> Text,
+        bases -> Text,
+    }
+}
+diesel::table! {
+    device_orders (device, kind, target) {
+        device -> Text,
+        kind -> Text,
+        target -> Text,
+        id -> Text,
+        ordered_ms -> BigInt,
+        ordered_by -> Nullable<Text>,
+        confirmed_ms -> Nullable<BigInt>,
+    }
+}
 diesel::allow_tables_to_appear_in_same_query!(areas, assignments, users, devices, sessions);
 diesel::allow_tables_to_appear_in_same_query!(cases, erasures);

@@ -211,11 +211,15 @@ pub(super) async fn revoke(
 }
 
 /// The names of the accounts whose phones somebody may see, by identity.
-fn holders(conn: &mut AnyConnection, principal: &Principal, now_ms: i64) -> Result<HashMap<String, String>, Problem> {
+pub(super) fn holders(
+    conn: &mut AnyConnection,
+    principal: &Principal,
+    now_ms: i64,
+) -> Result<HashMap<String, String>, Problem> {
     let tree = Tree::load(conn)?;
     let seen = |member: &roster::Member| {
         member.user.id == principal.user.to_string()
-            || member.roles.iter().any(|(_, area)| roster::looks_after(&principal.subject, &tree, area))
+            || member.areas.iter().any(|area| roster::looks_after(&principal.subject, &tree, area))
     };
     Ok(roster::at(conn, now_ms)?.into_iter().filter(seen).map(|m| (m.user.id, m.user.name)).collect())
 }

@@ -6,8 +6,8 @@ use utoipa::{Modify, OpenApi};
 
 use super::problem::Problem;
 use super::{
-    areas, attachments, audit, auth, cases, devices, erasures, events, halls, health, patrols, persons, relay, sync,
-    uploads, users,
+    areas, assignments, attachments, audit, auth, cases, devices, erasures, events, halls, health, last_word, orders,
+    patrols, persons, relay, sync, uploads, users,
 };
 
 #[derive(OpenApi)]
@@ -15,10 +15,11 @@ use super::{
     info(title = "Fengqiao", description = "Grid patrols and disputes, offline first.", license(name = "MIT OR Apache-2.0")),
     paths(
         auth::login, auth::refresh, auth::logout, auth::me,
-        devices::register, devices::list, devices::revoke,
+        devices::register, devices::list, devices::revoke, orders::list, orders::wipe,
         users::list, users::create,
+        assignments::list, assignments::begin, assignments::end, assignments::reassign,
         areas::list,
-        sync::sync,
+        sync::sync, last_word::last_word,
         events::events,
         relay::upload,
         cases::list, cases::create, cases::file, cases::history, cases::edit,

@@ -7,8 +7,9 @@ use actix_web::http::header::CONTENT_TYPE;
 use actix_web::{HttpRequest, HttpResponse, web};
 use sync_core::document::ChangeHash;
 use sync_core::error::{Refusal, RefusalCode};
-use sync_core::ids::{DeviceId, DocumentId};
+use sync_core::ids::{AreaCode, DeviceId, DocumentId};
 use sync_core::limits;
+use sync_core::sync::orders::Orders;
 use sync_core::sync::relay::ParcelAnswer;
 use sync_core::sync::server::{Opened, scope};
 use sync_core::sync::wire::{
@@ -24,7 +25,7 @@ use crate::app::App;
 use crate::audit::{self, Act};
 use crate::db::{AnyConnection, DbError};
 use crate::merge::Context;
-use crate::{erasure, feed, merge, relay};
+use crate::{erasure, feed, merge, orders, relay};
 
 /// Adds this room's routes.
 pub fn routes(config: &mut web::ServiceConfig) {
@@ -167,11 +168,31 @@ fn answer(
     }
     // Cursors of another journal mean nothing here.
     let cursors = if request.journal == Some(identity) { request.cursors.as_slice() } else { &[] };
-    let mut feed = feed::collect(conn, &principal.subject, cursors, &request.doubts, &sent)?;
+    if let Some(confirmed) = &request.confirmed {
+        orders::confirm(conn, device, confirmed, now_ms)?;
+        orders::forget_served(conn, device, confirmed)?;
+    }
+    let holding: Vec<AreaCode> = request.cursors.iter().map(|c| c.community.clone()).collect();
+    let asker = feed::Asker {
+        device,
+        subject: &principal.subject,
+        cursors,
+        holding: &holding,
+        doubts: &request.doubts,
+        sent: &sent,
+        history_from_ms: now_ms.saturating_sub(app.config.history_days.saturating_mul(86_400_000)),
+    };
+    let mut feed = feed::collect(conn, &asker)?;
     let spoken_of: Vec<DocumentId> = results.iter().map(|r: &PushResult| r.document).collect();
     let spoken_of = [spoken_of, feed.wanted.iter().map(|w| w.document).collect()].concat();
-    let purge = erasure::orders(conn, device, (cursors, &feed.cursors), &spoken_of, now_ms)?;
-    feed.wanted.retain(|w| !purge.contains(&w.document));
+    let erased = erasure::orders(conn, device, (cursors, &feed.cursors), &spoken_of, now_ms)?;
+    feed.wanted.retain(|w| !erased.contains(&w.document));
+    orders::purge(conn, device, &feed.purge, now_ms, &app.entropy)?;
+    let (mut purge, more_purges) = orders::open_purges(conn, device, &principal.subject, &feed.purge)?;
+    purge.documents.extend(erased);
+    let kept = request.confirmed.as_ref().and_then(|c| c.policy).unwrap_or_default();
+    let policy = Some(app.config.lock_policy()).filter(|p| *p != kept);
+    let orders = Orders { communities: purge.communities, policy };
     let key = time_keys.current().ok_or_else(|| Problem::internal(&"there is no key for time tokens"))?;
     // The person's roles are told whenever the phone shows that it knows other ones, fewer or more.
     let communities = principal.subject.communities();
@@ -189,10 +210,12 @@ fn answer(
         refused,
         deliveries: feed.deliveries,
         wanted: feed.wanted,
-        purge,
+        purge: purge.documents,
+        orders: Some(orders).filter(|o| *o != Orders::default()),
+        unanswered: feed.unanswered,
         cursors: feed.cursors,
         grants: (!known_scope).then(|| principal.subject.grants.clone()),
-        more: feed.more,
+        more: feed.more || more_purges,
         relay: relay::news(app, conn, principal, request.relay.as_ref(), !known_scope, relayed)?,
     })
 }

@@ -104,7 +104,7 @@ fn view(member: Member) -> UserView {
     }
 }
 
-/// The accounts that hold a role where the asker is administrator or supervisor.
+/// The accounts that hold a role, or held their last, where the asker is administrator or supervisor.
 #[utoipa::path(get, path = "/v1/users", tag = "accounts", params(PageQuery),
     responses((status = 200, body = UsersView), (status = 401, body = ProblemBody), (status = 403, body = ProblemBody)))]
 pub(super) async fn list(
@@ -123,7 +123,7 @@ pub(super) async fn list(
         let tree = Tree::load(conn)?;
         let seen = |m: &Member| {
             after.as_ref().is_none_or(|after| m.user.login > *after)
-                && m.roles.iter().any(|(_, area)| roster::looks_after(&principal.subject, &tree, area))
+                && m.areas.iter().any(|area| roster::looks_after(&principal.subject, &tree, area))
         };
         Ok(roster::at(conn, now_ms)?.into_iter().filter(seen).take(limit + 1).collect())
     });

@@ -66,6 +66,7 @@ impl Phone {
     /// Attaches a file to a record. The notes of the camera are taken out of it; time and place go into the record as evidence.
     /// When this returns both the file and the record's entry are on the disk.
     pub fn attach(&self, document: DocumentId, name: &str, bytes: &[u8]) -> Result<Attached, PhoneError> {
+        self.admit()?;
         if bytes.len() > limits::ATTACHMENT_BYTES_MAX {
             let max = limits::ATTACHMENT_BYTES_MAX;
             return Err(invalid(format!("the file has {} bytes", bytes.len()), &format!("at most {max} bytes")));
@@ -97,6 +98,7 @@ impl Phone {
 
     /// The content of an attachment, if it lies on this phone.
     pub fn attachment(&self, hash: &str) -> Result<Option<Vec<u8>>, PhoneError> {
+        self.admit()?;
         let Some(file) = self.0.store.read(|c| rows::file(c, hash))? else { return Ok(None) };
         let bytes = self.0.vault.read_whole(hash, file.bytes)?;
         let now_ms = self.0.host.now_ms();

@@ -112,6 +112,7 @@ impl Phone {
 
     /// Begins a meeting with a phone that the host has found.
     pub fn meet_begin(&self) -> Result<Meeting, PhoneError> {
+        self.admit()?;
         let now_ms = self.now_ms()?;
         let (certificate, bytes) = self.0.store.read(|conn| -> Result<_, PhoneError> {
             if !allowed(conn)? {

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use rusqlite::Transaction;
 
 use super::forward::Forwarding;
-use super::{Phone, PhoneError, TokenAt, relay};
+use super::{Phone, PhoneError, TokenAt, purge, relay};
 use crate::document::ChangeHash;
 use crate::error::RefusalCode;
 use crate::ids::{DocumentId, JournalId};
@@ -18,6 +18,7 @@ use crate::limits;
 use crate::phone::ChangeNotice;
 use crate::store::documents::{self, CursorRow};
 use crate::store::{meta_json, outbox, peers, set_meta_json};
+use crate::sync::orders::Confirmed;
 use crate::sync::token;
 use crate::sync::wire::{
     self, Cursor, Doubt, Health, PROTOCOL_VERSION, PushOutcome, PushResult, SyncRequest, SyncResponse,
@@ -43,6 +44,8 @@ pub struct SyncProgress {
     pub pending: u64,
     /// Parcels of others that the server has answered.
     pub relayed: u64,
+    /// Documents forgotten because their owner may no longer see them.
+    pub purged: u64,
 }
 
 /// A sync under way.
@@ -55,7 +58,9 @@ pub struct SyncSession {
     needs: HashMap<ChangeHash, u32>,
     /// Documents of which the server cannot take what is unsent; left out, so that they hold up no others.
     stuck: BTreeSet<DocumentId>,
-    doubted: BTreeSet<DocumentId>,
+    /// In the order they were asked: the server answers from the front.
+    doubted: Vec<DocumentId>,
+    confirming: Confirmed,
     parcels: relay::Handing,
     forwarding: Forwarding,
     failed: bool,
@@ -78,11 +83,17 @@ impl SyncSession {
             idle_rounds: 0,
             needs: HashMap::new(),
             stuck: BTreeSet::new(),
-            doubted: BTreeSet::new(),
+            doubted: Vec::new(),
+            confirming: Confirmed::default(),
             parcels: relay::Handing::default(),
             forwarding: Forwarding::default(),
             failed: false,
         }
+    }
+
+    /// Documents of which the server cannot take what is unsent.
+    pub(super) fn stuck(&self) -> &BTreeSet<DocumentId> {
+        &self.stuck
     }
 
     /// The next request, or `None` when the sync has come to its end.
@@ -99,7 +110,10 @@ impl SyncSession {
                 left += u64::try_from(std::mem::take(&mut rows).len()).unwrap_or(0);
             }
             let doubts = documents::doubts(conn, limits::REQUEST_DOUBTS_TARGET)?;
-            let settled = self.rounds > 0 && !self.more && rows.is_empty() && doubts.is_empty() && others.is_empty();
+            let confirmed = purge::confirmed(&phone, conn)?;
+            let purged = confirmed.documents.len() + confirmed.communities.len() > 0;
+            let due = !rows.is_empty() || !doubts.is_empty() || !others.is_empty() || purged;
+            let settled = self.rounds > 0 && !self.more && !due;
             let ask = self.parcels.ask(&phone, conn, settled)?;
             if settled && !ask.asks() {
                 return Ok((None, Vec::new()));
@@ -129,6 +143,7 @@ impl SyncSession {
                 doubts: heads,
                 health: Health { version: self.version.clone(), wall_ms: phone.0.host.now_ms(), backlog: left },
                 relay: Some(ask),
+                confirmed: Some(confirmed).filter(|c| *c != Confirmed::default()),
             };
             Ok((Some(request), doubts))
         })?;
@@ -144,7 +159,8 @@ impl SyncSession {
             })?;
             return Ok(None);
         };
-        self.doubted = asked.into_iter().collect();
+        self.doubted = asked;
+        self.confirming = request.confirmed.clone().unwrap_or_default();
         self.rounds += 1;
         wire::encode(&request).map(Some).map_err(|e| PhoneError::Protocol(e.to_string()))
     }
@@ -158,9 +174,12 @@ impl SyncSession {
         let phone = self.phone.clone();
         let mut touched: BTreeSet<DocumentId> = BTreeSet::new();
         let progress = phone.0.store.write(|tx| self.take_in(tx, &response, &mut touched))?;
+        if response.orders.as_ref().is_some_and(|o| o.policy.is_some()) {
+            phone.policy_changed()?;
+        }
         self.more = response.more;
-        let moved = progress.sent + progress.received + progress.refused + progress.relayed > 0;
-        let moved = moved || response.more || self.parcels.proved;
+        let steps = progress.sent + progress.received + progress.refused + progress.relayed + progress.purged;
+        let moved = steps > 0 || response.more || self.parcels.proved;
         self.idle_rounds = if moved { 0 } else { self.idle_rounds + 1 };
         if !touched.is_empty() {
             phone.0.notices.send(&ChangeNotice { documents: touched.into_iter().collect(), from_sync: true });
@@ -183,13 +202,18 @@ impl SyncSession {
         touched: &mut BTreeSet<DocumentId>,
     ) -> Result<SyncProgress, PhoneError> {
         let mut progress = SyncProgress::default();
-        let asked: Vec<_> = std::mem::take(&mut self.doubted).into_iter().collect();
+        let mut asked = std::mem::take(&mut self.doubted);
+        // The answer was full before it came to the last ones: they are asked again.
+        asked.truncate(asked.len().saturating_sub(usize::try_from(response.unanswered).unwrap_or(usize::MAX)));
         documents::settle(tx, &asked)?;
+        purge::heard(tx, &std::mem::take(&mut self.confirming))?;
         self.note_server(tx, response)?;
         self.forwarding.hear(&self.phone, tx, response, &mut progress, touched)?;
         if !self.forwarding.answered {
             self.results(tx, &response.results, response.now_ms, &mut progress, touched)?;
         }
+        // First what must go: an answer may order a community to be forgotten and begin to send it anew.
+        progress.purged = purge::obey(tx, response, touched)?;
         for delivery in &response.deliveries {
             match incoming::deliver(&self.phone, tx, delivery, response.now_ms) {
                 Ok(0) => {}
@@ -210,10 +234,6 @@ impl SyncSession {
         }
         for wanted in &response.wanted {
             outgoing::supply(tx, wanted)?;
-        }
-        for id in &response.purge {
-            documents::forget(tx, *id)?;
-            touched.insert(*id);
         }
         let cursors: Vec<_> = response
             .cursors
@@ -260,7 +280,7 @@ impl SyncSession {
         Ok(())
     }
 
-    fn results(
+    pub(super) fn results(
         &mut self,
         tx: &Transaction<'_>,
         results: &[PushResult],

@@ -6,6 +6,7 @@ mod sync;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use super::*;
+use crate::error::EditError;
 use crate::ids::AreaCode;
 use crate::role::{AreaKind, Role};
 use crate::time::Clock;

@@ -105,6 +105,12 @@ pub fn freeable(conn: &Connection) -> Result<Vec<FileRow>, StoreError> {
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
+/// Whether the server still lacks a content that was attached here.
+pub fn is_unsent(conn: &Connection, hash: &str) -> Result<bool, StoreError> {
+    let waiting = "SELECT EXISTS (SELECT 1 FROM uploads WHERE hash = ?1 AND server_ms IS NULL)";
+    Ok(conn.prepare_cached(waiting)?.query_row([hash], |r| r.get(0))?)
+}
+
 /// Forgets that a content lies here.
 pub fn drop_file(tx: &Transaction<'_>, hash: &str) -> Result<(), StoreError> {
     tx.execute("DELETE FROM files WHERE hash = ?1", [hash])?;

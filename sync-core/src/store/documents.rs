@@ -95,6 +95,21 @@ pub fn forget(tx: &Transaction<'_>, id: DocumentId) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// Forgets a document for good, also where it was kept because it could not be read. Its unsent changes and refused words stay.
+pub fn purge(tx: &Transaction<'_>, id: DocumentId) -> Result<(), StoreError> {
+    forget(tx, id)?;
+    tx.execute("DELETE FROM damaged WHERE document = ?1", [id.to_string()])?;
+    Ok(())
+}
+
+/// The documents of a community.
+pub fn ids_of(conn: &Connection, community: &AreaCode) -> Result<Vec<DocumentId>, StoreError> {
+    let mut statement = conn.prepare_cached("SELECT id FROM documents WHERE community = ?1 ORDER BY id")?;
+    let rows = statement.query_map([community.as_str()], |r| r.get::<_, String>(0))?;
+    let ids: Vec<String> = rows.collect::<Result<_, _>>()?;
+    Ok(ids.into_iter().filter_map(|id| id.parse().ok()).collect())
+}
+
 /// Drops what is still known of forgotten documents of which nothing is unsent any more.
 pub fn forget_wholly(tx: &Transaction<'_>) -> Result<(), StoreError> {
     tx.prepare_cached(

@@ -23,10 +23,23 @@ pub struct Bench<'a> {
     pub revoked_ms: Option<i64>,
     /// Issue times of the genuine tokens of the device.
     pub tokens: &'a [i64],
+    /// Where the document used to lie.
+    pub former: &'a [FormerPlace],
     /// Changes of this document that stand in quarantine.
     pub quarantined: &'a BTreeMap<ChangeHash, (RefusalCode, String)>,
     /// The server's clock, ms UTC.
     pub now_ms: i64,
+}
+
+/// Where a document lay before it was moved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FormerPlace {
+    /// Its grid then.
+    pub grid: Option<AreaCode>,
+    /// Its building then.
+    pub building: Option<AreaCode>,
+    /// When the server learned that it was moved, ms UTC.
+    pub until_ms: i64,
 }
 
 /// A change that is in the document now and must go into the journal.
@@ -183,8 +196,19 @@ fn admit(
     let inspected = match document {
         Some(document) => {
             same_document(document, entry)?;
-            let gate =
-                |before: &Document, inspected: &Inspected| allowed(&subject, &Place::of(before), &inspected.touches);
+            let gate = |before: &Document, inspected: &Inspected| {
+                let place = Place::of(before);
+                let now = allowed(&subject, &place, &inspected.touches);
+                now.or_else(|refusal| {
+                    let then = places_then(bench, &witness, &place);
+                    let fits = |then: &Place| allowed(&subject, then, &inspected.touches).is_ok();
+                    if then.iter().any(fits) {
+                        Ok(())
+                    } else {
+                        Err(doubtful(bench, &witness, &place, refusal, inspected))
+                    }
+                })
+            };
             match document.admit_decoded(read, Trust::Stranger, gate)? {
                 Admission::Applied(inspected) => inspected,
                 Admission::Duplicate(_) => return Ok(None),
@@ -193,7 +217,9 @@ fn admit(
         None => {
             let (founded, inspected) = Document::found_decoded(read, Trust::Stranger)?;
             same_document(&founded, entry)?;
-            allowed(&subject, &Place::of(&founded), &inspected.touches)?;
+            let place = Place::of(&founded);
+            allowed(&subject, &place, &inspected.touches)
+                .map_err(|refusal| doubtful(bench, &witness, &place, refusal, &inspected))?;
             *document = Some(founded);
             inspected
         }
@@ -209,6 +235,26 @@ fn subject_at(bench: &Bench<'_>, witness: &Witness) -> Subject {
     };
     let grants = bench.subject.grants.iter().filter(|g| g.held_between(from, to)).cloned().collect();
     Subject { user: bench.subject.user, grants }
+}
+
+/// Where the document lay when an anchored change was made, besides where it lies now: who worked on it in its former place could not
+/// know that it had left.
+fn places_then(bench: &Bench<'_>, witness: &Witness, now: &Place) -> Vec<Place> {
+    let made_before = |f: &&FormerPlace| witness.basis == TimeBasis::Anchored && witness.earliest_ms < f.until_ms;
+    let place = |f: &FormerPlace| Place { grid: f.grid.clone(), building: f.building.clone(), ..now.clone() };
+    bench.former.iter().filter(made_before).map(place).collect()
+}
+
+/// Tells whoever decides about a refused change that its author may have made it while it was his to make, where only proof is lacking.
+fn doubtful(bench: &Bench<'_>, witness: &Witness, place: &Place, refusal: Refusal, inspected: &Inspected) -> Refusal {
+    let held = |g: &&crate::authority::Grant| g.held_between(witness.earliest_ms, witness.latest_ms);
+    let then =
+        Subject { user: bench.subject.user, grants: bench.subject.grants.iter().filter(held).cloned().collect() };
+    if witness.basis != TimeBasis::Claimed || allowed(&then, place, &inspected.touches).is_err() {
+        return refusal;
+    }
+    let detail = format!("{}; it may have been made while the role was held, but nothing proves when", refusal.detail);
+    Refusal { detail, ..refusal }
 }
 
 fn same_document(document: &Document, entry: &BundleEntry) -> Result<(), Refusal> {

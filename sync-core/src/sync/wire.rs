@@ -4,6 +4,7 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::orders::{Confirmed, Orders};
 use super::relay::{RelayAsk, RelayNews};
 use crate::authority::Grant;
 use crate::document::ChangeHash;
@@ -177,6 +178,9 @@ pub struct SyncRequest {
     /// What concerns relay.
     #[serde(rename = "y", default, skip_serializing_if = "Option::is_none")]
     pub relay: Option<RelayAsk>,
+    /// What it has purged since it was told to, and the policy it keeps.
+    #[serde(rename = "x", default, skip_serializing_if = "Option::is_none")]
+    pub confirmed: Option<Confirmed>,
 }
 
 /// What became of one pushed change.
@@ -270,6 +274,12 @@ pub struct SyncResponse {
     /// Documents that the phone must forget.
     #[serde(rename = "x", default)]
     pub purge: Vec<DocumentId>,
+    /// What else it must do.
+    #[serde(rename = "o", default, skip_serializing_if = "Option::is_none")]
+    pub orders: Option<Orders>,
+    /// How many doubts at the end of the request's list were left for the next one, because the answer was full.
+    #[serde(rename = "u", default, skip_serializing_if = "is_zero")]
+    pub unanswered: u32,
     /// Where the phone stands now.
     #[serde(rename = "c", default)]
     pub cursors: Vec<Cursor>,
@@ -282,6 +292,10 @@ pub struct SyncResponse {
     /// What concerns relay.
     #[serde(rename = "k", default, skip_serializing_if = "Option::is_none")]
     pub relay: Option<RelayNews>,
+}
+
+fn is_zero(n: &u32) -> bool {
+    *n == 0
 }
 
 /// Encodes a message: CBOR in one zstd frame.
@@ -340,7 +354,10 @@ impl SyncRequest {
         ];
         match counts.iter().find(|(n, max, _)| n > max) {
             Some((n, max, what)) => Err(WireError::Malformed(format!("{n} {what}; the limit is {max}"))),
-            None => self.relay.as_ref().map_or(Ok(()), RelayAsk::check),
+            None => {
+                self.confirmed.as_ref().map_or(Ok(()), Confirmed::check)?;
+                self.relay.as_ref().map_or(Ok(()), RelayAsk::check)
+            }
         }
     }
 }
@@ -360,6 +377,7 @@ mod tests {
             doubts: vec![],
             health: Health::default(),
             relay: None,
+            confirmed: None,
         }
     }
 

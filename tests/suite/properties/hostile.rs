@@ -307,6 +307,7 @@ proptest! {
             doubts: vec![],
             health: wire::Health::default(),
             relay: None,
+            confirmed: None,
         };
         let mutated = mutate(&wire::to_cbor(&request).unwrap(), &cuts, false);
         let _ = wire::decode::<SyncRequest>(&zstd::bulk::compress(&mutated, 1).unwrap());

@@ -162,6 +162,7 @@ fn apply(
         }
     }
     let bench = Bench {
+        former: &[],
         subject: &certificate.subject(now_ms),
         actors: &own,
         revoked_ms: None,

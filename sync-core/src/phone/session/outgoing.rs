@@ -17,7 +17,10 @@ use crate::time::{Hlc, TimeClaim};
 const PAGE: i64 = 64;
 
 /// What the next request carries, leaving these documents out, and how many changes stay behind it.
-pub(super) fn take(conn: &Connection, stuck: &BTreeSet<DocumentId>) -> Result<(Vec<OutboxRow>, u64), PhoneError> {
+pub(in crate::phone) fn take(
+    conn: &Connection,
+    stuck: &BTreeSet<DocumentId>,
+) -> Result<(Vec<OutboxRow>, u64), PhoneError> {
     let mut rows: Vec<OutboxRow> = Vec::new();
     let (mut bytes, mut ordinal, mut full) = (0, 0, false);
     while !full {

@@ -130,6 +130,8 @@ fn words(document: &Document, info: Option<&ChangeInfo>, touches: &[Touch]) -> S
     for touch in touches {
         match touch {
             Touch::Text { name } => texts.push(name),
+            // A founding change brings its text along without touching it.
+            Touch::Create { .. } => texts.extend(["narrative", "notes"]),
             Touch::Event { event, .. } => words.push(serde_json::to_string(&event.body).unwrap_or_default()),
             _ => {}
         }
@@ -137,7 +139,8 @@ fn words(document: &Document, info: Option<&ChangeInfo>, touches: &[Touch]) -> S
     // A change too large to be looked into still names the text that it edits.
     if let Some(info) = info {
         texts.extend(info.text.as_deref().filter(|_| touches.is_empty()));
-        words.extend(texts.into_iter().filter_map(|name| document.text_at(name, &[info.hash])));
+        let written = texts.into_iter().filter_map(|name| document.text_at(name, &[info.hash]));
+        words.extend(written.filter(|text| !text.is_empty()));
     }
     words.join("\n")
 }

@@ -128,6 +128,8 @@ impl Hall {
             grants: None,
             more: false,
             relay: None,
+            orders: None,
+            unanswered: 0,
         })
         .unwrap()
     }
@@ -154,6 +156,7 @@ impl Hall {
             &entry,
             &readings,
             &Bench {
+                former: &[],
                 subject: &Subject { user, grants },
                 actors,
                 revoked_ms: None,

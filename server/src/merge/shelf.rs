@@ -1,0 +1,57 @@
+//! What the documents of a bundle stand on, fetched at once: caches, what stands in quarantine, where they used to lie. It only reads.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use diesel::prelude::*;
+use sync_core::document::{ChangeHash, Document};
+use sync_core::error::RefusalCode;
+use sync_core::ids::{DocumentId, UserId};
+use sync_core::sync::server::FormerPlace;
+use sync_core::sync::wire::BundleEntry;
+
+use crate::db::tables::quarantine;
+use crate::db::{AnyConnection, DbError};
+use crate::{journal, moves};
+
+/// What people are called, looked up once in a merge.
+pub(super) type Names = BTreeMap<UserId, Option<String>>;
+
+/// What the documents of a bundle stand on, fetched at once.
+pub(super) struct Shelf {
+    saved: BTreeMap<String, Vec<u8>>,
+    asked: BTreeSet<DocumentId>,
+    pub(super) quarantined: BTreeMap<DocumentId, BTreeMap<ChangeHash, (RefusalCode, String)>>,
+    pub(super) former: BTreeMap<DocumentId, Vec<FormerPlace>>,
+    pub(super) names: Names,
+}
+
+impl Shelf {
+    pub(super) fn read(conn: &mut AnyConnection, entries: &[BundleEntry]) -> Result<Self, DbError> {
+        let asked: BTreeSet<DocumentId> = entries.iter().map(|e| e.document).collect();
+        let ids: Vec<String> = asked.iter().map(ToString::to_string).collect();
+        let saved = journal::saved(conn, &ids)?;
+        let rows: Vec<(String, Vec<u8>, String, String)> = quarantine::table
+            .filter(quarantine::document.eq_any(&ids))
+            .filter(quarantine::state.eq("waiting"))
+            .select((quarantine::document, quarantine::hash, quarantine::code, quarantine::detail))
+            .load(conn)?;
+        let mut quarantined: BTreeMap<DocumentId, BTreeMap<_, _>> = BTreeMap::new();
+        for (document, hash, code, detail) in rows {
+            let hash = <[u8; 32]>::try_from(hash).ok().map(ChangeHash);
+            let code = serde_json::from_value(serde_json::Value::String(code)).ok();
+            if let (Ok(document), Some(hash), Some(code)) = (document.parse::<DocumentId>(), hash, code) {
+                quarantined.entry(document).or_default().insert(hash, (code, detail));
+            }
+        }
+        let former = moves::former(conn, &ids)?;
+        Ok(Self { saved, asked, quarantined, former, names: Names::new() })
+    }
+
+    /// A document as it is now: what was fetched counts once, because the merge itself goes on changing it.
+    pub(super) fn document(&mut self, conn: &mut AnyConnection, id: DocumentId) -> Result<Option<Document>, DbError> {
+        if !self.asked.remove(&id) {
+            return journal::load(conn, id);
+        }
+        self.saved.remove(&id.to_string()).map(|saved| journal::open(conn, id, &saved)).transpose()
+    }
+}

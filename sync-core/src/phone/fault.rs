@@ -1,0 +1,67 @@
+//! What a phone answers when it does not do what was asked: typed, and in words that say what to do.
+
+use crate::error::EditError;
+use crate::relay::RelayError;
+use crate::relay::meet::MeetError;
+use crate::store::StoreError;
+
+/// Why a phone did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum PhoneError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A relay file is not taken or cannot be made.
+    #[error(transparent)]
+    Relay(#[from] RelayError),
+    /// A meeting with another phone ended; it changed nothing.
+    #[error(transparent)]
+    Meet(#[from] MeetError),
+    /// The edit is at fault; nothing was changed.
+    #[error(transparent)]
+    Edit(#[from] EditError),
+    /// Nobody has signed in on this phone yet.
+    #[error("nobody has signed in on this phone yet")]
+    NotEnrolled,
+    /// No such document here.
+    #[error("there is no such document on this phone")]
+    NotFound,
+    /// The server's answer cannot be understood.
+    #[error("the server's answer cannot be understood: {0}")]
+    Protocol(String),
+    /// The phone is locked.
+    #[error("the phone is locked; unlock it with the PIN")]
+    Locked,
+    /// The PIN is not taken.
+    #[error("a PIN has 6 to 64 characters, and not all the same")]
+    PinInvalid,
+    /// The PIN is wrong.
+    #[error("the PIN is wrong; the next try in {after_ms} ms")]
+    PinWrong {
+        /// How long to wait.
+        after_ms: i64,
+    },
+    /// Too many wrong PINs: this one was not looked at.
+    #[error("too many wrong PINs; wait {after_ms} ms")]
+    PinWait {
+        /// How long to wait.
+        after_ms: i64,
+    },
+    /// Everything on this phone was destroyed.
+    #[error("this phone was wiped")]
+    Wiped,
+    /// This phone was revoked.
+    #[error("this phone was revoked: {0}")]
+    Revoked(String),
+    /// The server did not open a bundle; its changes are kept.
+    #[error("the server did not take what was sent ({code}): {detail}")]
+    BundleRefused {
+        /// A stable code.
+        code: String,
+        /// In words.
+        detail: String,
+    },
+    /// Round after round brings nothing new.
+    #[error("the sync does not come to an end; what was made here is kept")]
+    NotConverging,
+}

@@ -1,0 +1,117 @@
+//! Purging what its owner may no longer see: out of tables, index and log before it is confirmed. What he wrote and has not sent, and what
+//! was refused of it, stays: those are his own words.
+
+use std::collections::BTreeSet;
+use std::sync::PoisonError;
+
+use rusqlite::{Connection, Transaction};
+
+use super::{Phone, PhoneError};
+use crate::ids::{AreaCode, DocumentId};
+use crate::limits;
+use crate::store::{StoreError, meta_json, set_meta_json};
+use crate::store::{attachments as files, documents};
+use crate::sync::orders::{Confirmed, LockPolicy};
+use crate::sync::wire::SyncResponse;
+
+const POLICY: &str = "lock_policy";
+
+impl Phone {
+    /// Asks for a record that is not here, such as one that was closed long ago: it comes with the next sync if its owner may see it.
+    pub fn fetch(&self, id: DocumentId) -> Result<(), PhoneError> {
+        self.0.store.write(|tx| Ok(documents::doubt(tx, id)?))
+    }
+}
+
+/// Carries out the orders of an answer; gives how many documents were forgotten.
+pub(super) fn obey(
+    tx: &Transaction<'_>,
+    response: &SyncResponse,
+    touched: &mut BTreeSet<DocumentId>,
+) -> Result<u64, PhoneError> {
+    let mut forgotten = 0;
+    let mut purge = |id: DocumentId| -> Result<(), PhoneError> {
+        let held = documents::load_readable(tx, id)?;
+        for hash in held.iter().flat_map(|d| d.document.attachments().into_keys()) {
+            // What was attached here and has not arrived goes on its way; another record that refers to the rest fetches it again.
+            if files::file(tx, &hash)?.is_some() && !files::is_unsent(tx, &hash)? {
+                files::drop_file(tx, &hash)?;
+                note(tx, "file", &hash)?;
+            }
+        }
+        documents::purge(tx, id)?;
+        touched.insert(id);
+        forgotten += 1;
+        Ok(())
+    };
+    for id in &response.purge {
+        purge(*id)?;
+        note(tx, "document", &id.to_string())?;
+    }
+    let Some(orders) = &response.orders else { return Ok(forgotten) };
+    for community in &orders.communities {
+        for id in documents::ids_of(tx, community)? {
+            purge(id)?;
+        }
+        note(tx, "community", community.as_str())?;
+    }
+    if let Some(policy) = &orders.policy {
+        set_meta_json(tx, POLICY, policy)?;
+    }
+    Ok(forgotten)
+}
+
+fn note(tx: &Transaction<'_>, kind: &str, target: &str) -> Result<(), StoreError> {
+    tx.prepare_cached("INSERT OR IGNORE INTO purged (kind, target) VALUES (?1, ?2)")?.execute((kind, target))?;
+    Ok(())
+}
+
+fn waiting(conn: &Connection, kind: &str) -> Result<Vec<String>, StoreError> {
+    let max = if kind == "file" { -1 } else { i64::try_from(limits::RESPONSE_PURGES_MAX).unwrap_or(0) };
+    let mut statement = conn.prepare_cached("SELECT target FROM purged WHERE kind = ?1 ORDER BY target LIMIT ?2")?;
+    let rows = statement.query_map((kind, max), |r| r.get(0))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// What the next request confirms, and the policy that this phone keeps. Purges are confirmed only when nothing of them lingers.
+pub(super) fn confirmed(phone: &Phone, conn: &Connection) -> Result<Confirmed, PhoneError> {
+    let (documents, communities) = (waiting(conn, "document")?, waiting(conn, "community")?);
+    let policy = meta_json::<LockPolicy>(conn, POLICY)?;
+    if documents.len() + communities.len() == 0 || !phone.0.store.scrub()? {
+        return Ok(Confirmed { policy, ..Confirmed::default() });
+    }
+    let turn = phone.0.vault.turn.lock().unwrap_or_else(PoisonError::into_inner);
+    for hash in waiting(conn, "file")? {
+        // The same content may have been attached anew meanwhile.
+        if files::file(conn, &hash)?.is_none() {
+            phone.0.vault.remove(&hash)?;
+        }
+    }
+    drop(turn);
+    Ok(Confirmed {
+        documents: documents.iter().filter_map(|d| d.parse().ok()).collect(),
+        communities: communities.into_iter().filter_map(|c| AreaCode::new(c).ok()).collect(),
+        policy,
+    })
+}
+
+/// Forgets what the server has heard.
+pub(super) fn heard(tx: &Transaction<'_>, confirmed: &Confirmed) -> Result<(), StoreError> {
+    let forget = |kind: &str, target: &str| -> Result<(), StoreError> {
+        tx.prepare_cached("DELETE FROM purged WHERE kind = ?1 AND target = ?2")?.execute((kind, target))?;
+        Ok(())
+    };
+    for id in &confirmed.documents {
+        forget("document", &id.to_string())?;
+    }
+    confirmed.communities.iter().try_for_each(|c| forget("community", c.as_str()))?;
+    if confirmed.documents.len() + confirmed.communities.len() > 0 {
+        tx.execute("DELETE FROM purged WHERE kind = 'file'", [])?;
+    }
+    Ok(())
+}
+
+/// The policy that this phone keeps.
+pub(super) fn policy(conn: &Connection) -> Result<LockPolicy, StoreError> {
+    Ok(meta_json(conn, POLICY)?.unwrap_or_default())
+}

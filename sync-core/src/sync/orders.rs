@@ -1,0 +1,131 @@
+//! What the server orders a phone to do with what it holds, how the phone confirms it, and the last word of a phone that was revoked.
+//! An order stands until it is confirmed; obeying it twice changes nothing.
+
+use serde::{Deserialize, Serialize};
+
+use super::bundle::{DeviceKey, verify};
+use super::wire::{BundleRefused, Bytes, PushResult, SignedBundle, WireError, from_cbor, to_cbor};
+use crate::ids::{AreaCode, BundleId, DeviceId, DocumentId};
+use crate::limits;
+
+const DOMAIN: &[u8] = b"fengqiao-last-word-v1";
+
+/// When a phone locks itself, and what wrong PINs cost. The server's word; a phone that never heard it keeps the default.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LockPolicy {
+    /// How long nobody may touch it before it locks, ms.
+    #[serde(rename = "i")]
+    pub idle_ms: i64,
+    /// After how many wrong PINs in a row everything is destroyed; never when absent.
+    #[serde(rename = "w", default, skip_serializing_if = "Option::is_none")]
+    pub wipe_after_tries: Option<u32>,
+}
+
+impl Default for LockPolicy {
+    fn default() -> Self {
+        Self { idle_ms: 5 * 60 * 1000, wipe_after_tries: None }
+    }
+}
+
+/// What a phone has done of what it was ordered, and what it knows.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Confirmed {
+    /// Documents that were purged.
+    #[serde(rename = "d", default, skip_serializing_if = "Vec::is_empty")]
+    pub documents: Vec<DocumentId>,
+    /// Communities that were purged.
+    #[serde(rename = "c", default, skip_serializing_if = "Vec::is_empty")]
+    pub communities: Vec<AreaCode>,
+    /// The policy it keeps; absent while it keeps the default.
+    #[serde(rename = "l", default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<LockPolicy>,
+}
+
+/// What a phone is ordered beside purging single documents.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Orders {
+    /// Communities of which everything is to be purged.
+    #[serde(rename = "c", default, skip_serializing_if = "Vec::is_empty")]
+    pub communities: Vec<AreaCode>,
+    /// A policy other than the one that the phone says it keeps.
+    #[serde(rename = "l", default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<LockPolicy>,
+}
+
+impl Confirmed {
+    /// Checks the counts.
+    pub fn check(&self) -> Result<(), WireError> {
+        let n = self.documents.len() + self.communities.len();
+        if n > limits::REQUEST_CONFIRMED_MAX {
+            let max = limits::REQUEST_CONFIRMED_MAX;
+            return Err(WireError::Malformed(format!("{n} confirmations; the limit is {max}")));
+        }
+        Ok(())
+    }
+}
+
+/// What a revoked phone says, signed by its key: it has no session any more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastWord {
+    /// Who speaks.
+    #[serde(rename = "d")]
+    pub device: DeviceId,
+    /// What it had not sent.
+    #[serde(rename = "b", default)]
+    pub bundles: Vec<SignedBundle>,
+    /// The order to wipe that it has carried out.
+    #[serde(rename = "z", default, skip_serializing_if = "Option::is_none")]
+    pub wiped: Option<BundleId>,
+}
+
+/// A last word as it travels.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SignedLastWord {
+    /// The [`LastWord`] as CBOR.
+    #[serde(rename = "p")]
+    pub payload: Bytes,
+    /// Ed25519 signature of the device over the domain `fengqiao-last-word-v1` and the payload.
+    #[serde(rename = "s")]
+    pub signature: Bytes,
+}
+
+/// What the server answers to a last word.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastAnswer {
+    /// The server's time, ms UTC.
+    #[serde(rename = "w")]
+    pub now_ms: i64,
+    /// One for each change that could be read.
+    #[serde(rename = "r", default)]
+    pub results: Vec<PushResult>,
+    /// Bundles that were not opened.
+    #[serde(rename = "f", default)]
+    pub refused: Vec<BundleRefused>,
+    /// The order to destroy everything, as long as it is not confirmed.
+    #[serde(rename = "z", default, skip_serializing_if = "Option::is_none")]
+    pub wipe: Option<BundleId>,
+}
+
+impl SignedLastWord {
+    /// Signs one.
+    pub fn seal(word: &LastWord, key: &DeviceKey) -> Result<Self, WireError> {
+        let payload = to_cbor(word)?;
+        let signature = key.sign(DOMAIN, &payload).to_vec();
+        Ok(Self { payload: Bytes::from(payload), signature: Bytes::from(signature) })
+    }
+
+    /// Reads what the signature covers, without trusting it yet: it says whose key must verify it.
+    pub fn read(&self) -> Result<LastWord, WireError> {
+        let word: LastWord = from_cbor(&self.payload)?;
+        if word.bundles.len() > limits::REQUEST_BUNDLES_MAX {
+            let max = limits::REQUEST_BUNDLES_MAX;
+            return Err(WireError::Malformed(format!("{} bundles; the limit is {max}", word.bundles.len())));
+        }
+        Ok(word)
+    }
+
+    /// Whether the device signed it.
+    pub fn is_signed_by(&self, public: &[u8; 32]) -> bool {
+        verify(public, DOMAIN, &self.payload, &self.signature)
+    }
+}

@@ -1,0 +1,6 @@
+//! Areas and phones that change hands: what is still accepted, what is purged, what comes, and what a lost phone is told.
+
+mod hand_over;
+mod lost;
+mod pin;
+mod reassign;
