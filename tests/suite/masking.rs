@@ -98,7 +98,8 @@ fn masking_leaves_no_number_unmasked_on_any_get_path_for_any_role() {
     let ((), change) =
         other.edit(stranger.actor, stranger.wall_ms, |w| w.set("report.reporter_phone", &PHONE.into())).unwrap();
     stranger.hand_in(vec![stranger.entry(&other, [&change.unwrap().bytes[..]])]);
-    let kept = world.get("/v1/quarantine", Some(&world.token("district"))).1["items"][0]["id"].as_str().unwrap().to_owned();
+    let kept =
+        world.get("/v1/quarantine", Some(&world.token("district"))).1["items"][0]["id"].as_str().unwrap().to_owned();
 
     let calling = ["he", "colleague", "station-head", "receptionist", "mediation-director"];
     let (mut seen, mut asked) = (0, 0);

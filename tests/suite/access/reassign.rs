@@ -85,6 +85,7 @@ fn after_a_reassignment_earlier_work_is_accepted_and_later_work_goes_to_quaranti
     let refused = he.core().refused().unwrap();
     assert!(refused.iter().any(|r| r.words.contains("交接后补记")), "his words stay with him: {refused:?}");
     assert!(refused.iter().any(|r| r.document == after), "{refused:?}");
+    assert!(refused.iter().any(|r| r.words.contains("交接后写的")), "{refused:?}");
     assert_eq!(he.core().status().unwrap().pending, 0);
 }
 
