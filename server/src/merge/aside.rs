@@ -44,7 +44,7 @@ pub(crate) fn put_aside(
             quarantine::device.eq(bundle.device.to_string()),
             quarantine::code.eq(kept.refusal.code.as_str()),
             quarantine::detail.eq(Sight::list().text(&kept.refusal.detail)),
-            quarantine::preview.eq(preview.join("\n")),
+            quarantine::preview.eq(preview.join("\n").replace('\0', "\u{fffd}")),
             quarantine::written_ms.eq(kept.at.hlc.wall_ms),
             quarantine::received_ms.eq(context.now_ms),
             quarantine::bytes.eq(&kept.bytes),
