@@ -40,6 +40,8 @@ pub enum PhoneLibError {
     Offline {
         /// What happened on the way.
         reason: String,
+        /// Whether the request may have reached the server.
+        sent: bool,
     },
     /// Whoever answered could not prove to be the server.
     #[error("the server cannot be trusted: {reason}")]
@@ -47,7 +49,7 @@ pub enum PhoneLibError {
         /// What was wrong with its certificate or address.
         reason: String,
     },
-    /// The server refused the request, or (status 200) what a sync had sent.
+    /// The server refused the request.
     #[error("the server answered {status} {code}: {detail}")]
     Server {
         /// The HTTP status.
@@ -84,6 +86,16 @@ pub enum PhoneLibError {
     /// This phone was revoked by an administrator; what it had not sent stays on it.
     #[error("this phone was revoked; ask the administrator")]
     Revoked,
+    /// The sync came to its end, but something was left out; `status` says what. It is kept, and the next sync tries again.
+    #[error("the sync is not complete: {reason}")]
+    SyncIncomplete {
+        /// Changes that are still on this phone only.
+        changes: u64,
+        /// Records left out.
+        records: u64,
+        /// The first of them and why.
+        reason: String,
+    },
     /// The host cancelled the call.
     #[error("cancelled")]
     Cancelled,
@@ -206,7 +218,9 @@ impl From<PhoneError> for PhoneLibError {
             PhoneError::Revoked(_) => Self::Revoked,
             PhoneError::Protocol(reason) => Self::Protocol { reason },
             PhoneError::NotConverging => Self::Protocol { reason: e.to_string() },
-            PhoneError::BundleRefused { code, detail } => Self::Server { status: 200, code, detail },
+            PhoneError::Incomplete(i) => {
+                Self::SyncIncomplete { changes: i.changes, records: i.records, reason: i.to_string() }
+            }
         }
     }
 }

@@ -228,7 +228,7 @@ fn follow(
         let n = match body.read(&mut piece) {
             Ok(0) => return None,
             Ok(n) => n,
-            Err(e) => return Some(PhoneLibError::Offline { reason: e.to_string() }),
+            Err(e) => return Some(PhoneLibError::Offline { reason: e.to_string(), sent: true }),
         };
         if closed.load(Ordering::SeqCst) {
             return None;

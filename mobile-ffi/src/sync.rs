@@ -87,6 +87,12 @@ impl SyncSession {
         Ok(self.session.lock().unwrap_or_else(PoisonError::into_inner).next_request()?)
     }
 
+    /// Notes that the last request has not reached the server, or that its answer was no success: what it carried is told as
+    /// `OnlyHere` again instead of `OnItsWay`.
+    pub fn not_sent(&self) -> Result<()> {
+        Ok(self.session.lock().unwrap_or_else(PoisonError::into_inner).not_sent()?)
+    }
+
     /// Stores what the server answered.
     pub fn apply_response(&self, bytes: Vec<u8>) -> Result<()> {
         self.session.lock().unwrap_or_else(PoisonError::into_inner).apply_response(&bytes)?;
@@ -176,9 +182,26 @@ fn outcome(synced: &Result<SyncReport>) -> Option<Outcome> {
             PhoneLibError::Offline { .. }
             | PhoneLibError::Untrusted { .. }
             | PhoneLibError::Server { .. }
+            | PhoneLibError::SyncIncomplete { .. }
             | PhoneLibError::Protocol { .. },
         ) => Some(Outcome::Failed),
         Err(_) => None,
+    }
+}
+
+/// Whether the server may have taken what a request carried, although it was not answered as it should be.
+fn may_have_been_taken(e: &PhoneLibError) -> bool {
+    match e {
+        PhoneLibError::Offline { sent, .. } => *sent,
+        // 5xx: the failure may have come after the commit.
+        PhoneLibError::Server { status, .. } => *status >= 500,
+        PhoneLibError::TryLater { .. }
+        | PhoneLibError::NotLoggedIn
+        | PhoneLibError::Revoked
+        | PhoneLibError::BadCredentials
+        | PhoneLibError::Untrusted { .. }
+        | PhoneLibError::InvalidInput { .. } => false,
+        _ => true,
     }
 }
 
@@ -207,7 +230,11 @@ impl PhoneLibrary {
                 token: Some(token),
                 body: request.clone(),
             };
-            let reply = self.send_authorized(call, cancel.as_ref())?;
+            let reply = self.send_authorized(call, cancel.as_ref());
+            if reply.as_ref().is_err_and(|e| !may_have_been_taken(e)) {
+                session.not_sent()?;
+            }
+            let reply = reply?;
             if reply.media_type != MEDIA_TYPE {
                 let reason = format!("the answer is `{}`, not a sync response", reply.media_type);
                 return Err(PhoneLibError::protocol(reason));

@@ -114,7 +114,7 @@ impl Reply {
             200..=299 => return Ok(self),
             300..=399 => {
                 let reason = "somebody on the way redirects requests; open a browser to sign in to this network";
-                return Err(PhoneLibError::Offline { reason: reason.to_owned() });
+                return Err(PhoneLibError::Offline { reason: reason.to_owned(), sent: false });
             }
             429 | 503 => {
                 let after_ms = self.retry_after_ms.unwrap_or(BUSY_MS).min(BUSY_MS_MAX);
@@ -338,6 +338,20 @@ fn failed(e: ureq::Error) -> PhoneLibError {
         }
         // A handshake that fails shows as an error of the stream that carries it.
         E::Io(io) if io.to_string().contains("certificate") => PhoneLibError::Untrusted { reason: io.to_string() },
-        other => PhoneLibError::Offline { reason: other.to_string() },
+        other => PhoneLibError::Offline { reason: other.to_string(), sent: may_have_arrived(&other) },
+    }
+}
+
+/// Whether the server may have got the request, although no answer came.
+fn may_have_arrived(e: &ureq::Error) -> bool {
+    use std::io::ErrorKind as K;
+    match e {
+        ureq::Error::HostNotFound | ureq::Error::ConnectionFailed => false,
+        ureq::Error::Timeout(at) => !matches!(at, ureq::Timeout::Resolve | ureq::Timeout::Connect),
+        ureq::Error::Io(io) => !matches!(
+            io.kind(),
+            K::ConnectionRefused | K::NetworkUnreachable | K::HostUnreachable | K::AddrNotAvailable
+        ),
+        _ => true,
     }
 }

@@ -6,7 +6,10 @@ mod patrol;
 mod timeline;
 
 pub use case::{CaseView, ClosedWithoutKnowingView, EvidenceView, ObligationView};
-pub use list::{DocumentStatusView, ListFilterInput, RefusedChangeView, RefusedDecisionView, RowView, StatusView};
+pub use list::{
+    DocumentStatusView, LeftOutView, ListFilterInput, RefusedChangeView, RefusedDecisionView, RowView, StandingCountsView,
+    StatusView,
+};
 pub use patrol::PatrolView;
 pub use timeline::{TimelineView, WithdrawalView, WitnessView};
 

@@ -32,6 +32,8 @@ pub const REQUEST_DOUBTS_TARGET: usize = 200;
 pub const REQUEST_CONFIRMED_MAX: usize = 5_000;
 /// Documents that one response orders to purge.
 pub const RESPONSE_PURGES_MAX: usize = 1_000;
+/// Records that a sync names of those it left out; the others are only counted.
+pub const LEFT_OUT_TOLD_MAX: usize = 100;
 /// One server-sent event, in bytes.
 pub const STREAM_EVENT_BYTES_MAX: usize = 64 * 1024;
 /// Refused changes about which one request asks whether they were decided.

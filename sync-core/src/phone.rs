@@ -38,7 +38,8 @@ use crate::shape::DocumentKind;
 use crate::store::actors::{self, Owner};
 use crate::store::documents::StoredDocument;
 use crate::store::list::{ListFilter, ListRow};
-use crate::store::{Store, StoreError, documents, list, meta, meta_json, outbox, peers, set_meta, set_meta_json};
+use crate::store::standing::{self, Standing, StandingCounts};
+use crate::store::{Store, StoreError, documents, list, meta, meta_json, outbox, set_meta, set_meta_json};
 use crate::sync::bundle::DeviceKey;
 use crate::sync::pace::Pace;
 use crate::time::{Anchor, Hlc, PhoneClock, TimeClaim};
@@ -51,7 +52,7 @@ pub use meet::{MeetPeer, MeetReport, MeetState, Meeting};
 pub use notice::{ChangeNotice, SubscriptionId};
 pub use people::{People, Person};
 pub use relay::RelayImport;
-pub use session::{SyncProgress, SyncSession};
+pub use session::{Incomplete, LeftOut, SyncProgress, SyncSession};
 pub use transfer::{TransferPolicy, TransferProgress, TransferReply, TransferRequest, TransferSession};
 pub use wipe::{LastStep, LastWords, WipeNote};
 
@@ -94,6 +95,10 @@ pub struct SyncStatus {
     pub refused: u64,
     /// When the last sync came to its end with everything acknowledged, ms UTC of the server.
     pub last_complete_ms: Option<i64>,
+    /// What the last sync that came to its end left out; nothing when it was complete.
+    pub incomplete: Option<Incomplete>,
+    /// How many records stand where.
+    pub records: StandingCounts,
     /// This phone's wall clock less the server's, at the last contact.
     pub clock_offset_ms: Option<i64>,
     /// The journal that this phone last met; another one after the server was restored.
@@ -101,15 +106,7 @@ pub struct SyncStatus {
 }
 
 /// Where a document is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DocumentStatus {
-    /// Some of it is on this phone only.
-    OnlyHere,
-    /// All of it is on the server since this time, ms UTC.
-    OnServerSince(i64),
-    /// Some of it was refused; the rest is on the server.
-    Refused,
-}
+pub type DocumentStatus = Standing;
 
 #[derive(Serialize, Deserialize)]
 struct TokenAt {
@@ -388,25 +385,18 @@ impl Phone {
                 pending: outbox::count(c, None)?,
                 refused: u64::try_from(refused).unwrap_or(0),
                 last_complete_ms: meta_json(c, "last_complete_ms")?,
+                incomplete: meta_json::<Option<Incomplete>>(c, "incomplete")?.flatten(),
+                records: standing::count(c)?,
                 clock_offset_ms: meta_json(c, "clock_offset_ms")?,
                 journal: meta_json(c, "journal")?,
             })
         })
     }
 
-    /// Where a document is.
+    /// Where a document is; the document itself is not read.
     pub fn document_status(&self, id: DocumentId) -> Result<DocumentStatus, PhoneError> {
         self.admit()?;
-        self.0.store.read(|c| -> Result<_, PhoneError> {
-            let stored = documents::load(c, id)?.ok_or(PhoneError::NotFound)?;
-            if outbox::count(c, Some(id))? > 0 || !peers::changes_of(c, id)?.is_empty() {
-                return Ok(DocumentStatus::OnlyHere);
-            }
-            if outbox::refused(c)?.iter().any(|r| r.document == id) {
-                return Ok(DocumentStatus::Refused);
-            }
-            Ok(stored.synced_ms.map_or(DocumentStatus::OnlyHere, DocumentStatus::OnServerSince))
-        })
+        self.0.store.read(|c| standing::of_document(c, id)?.ok_or(PhoneError::NotFound))
     }
 }
 

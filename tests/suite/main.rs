@@ -22,5 +22,6 @@ mod retention;
 mod road;
 mod secrets;
 mod simulator;
+mod status;
 mod tidy;
 mod tls;

@@ -1,6 +1,6 @@
 //! Lists, what was refused, and how far a phone is in step. Rows come from the store's list table; no document is loaded for them.
 
-use sync_core::phone::{DocumentStatus, SyncStatus};
+use sync_core::phone::{DocumentStatus, LeftOut, SyncStatus};
 use sync_core::store::list::{ListFilter, ListRow};
 use sync_core::store::outbox::RefusedChange;
 
@@ -111,6 +111,38 @@ pub struct StatusView {
     pub last_complete_ms: Option<i64>,
     /// This phone's wall clock less the server's, at the last contact.
     pub clock_offset_ms: Option<i64>,
+    /// How many records stand where.
+    pub records: StandingCountsView,
+    /// Records that the last sync left out, the first of them; empty when it was complete.
+    pub left_out: Vec<LeftOutView>,
+    /// How many it left out in all.
+    pub left_out_count: u64,
+}
+
+/// How many things stand where; see `DocumentStatusView`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, uniffi::Record)]
+pub struct StandingCountsView {
+    /// On this phone only, or some of it.
+    pub only_here: u64,
+    /// Sent, and not answered yet.
+    pub on_its_way: u64,
+    /// On the server.
+    pub on_server: u64,
+    /// Refused, or some of it.
+    pub refused: u64,
+}
+
+/// A record that a sync has left out.
+#[derive(Debug, Clone, PartialEq, Eq, uniffi::Record)]
+pub struct LeftOutView {
+    /// The record.
+    pub document: String,
+    /// A stable code.
+    pub code: String,
+    /// Why, in words.
+    pub detail: String,
+    /// Changes of it that are still on this phone only.
+    pub changes: u64,
 }
 
 /// Where a record is.
@@ -118,6 +150,11 @@ pub struct StatusView {
 pub enum DocumentStatusView {
     /// Some of it is on this phone only.
     OnlyHere,
+    /// All that is not on the server was sent, and nobody has answered yet.
+    OnItsWay {
+        /// Since when, by the phone's idea of the server's time.
+        since_ms: i64,
+    },
     /// All of it is on the server.
     OnServer {
         /// Since when, by the server's clock.
@@ -189,7 +226,21 @@ impl From<&SyncStatus> for StatusView {
             refused: s.refused,
             last_complete_ms: s.last_complete_ms,
             clock_offset_ms: s.clock_offset_ms,
+            records: StandingCountsView {
+                only_here: s.records.only_here,
+                on_its_way: s.records.on_its_way,
+                on_server: s.records.on_server,
+                refused: s.records.refused,
+            },
+            left_out: s.incomplete.iter().flat_map(|i| &i.left_out).map(LeftOutView::from).collect(),
+            left_out_count: s.incomplete.as_ref().map_or(0, |i| i.records),
         }
+    }
+}
+
+impl From<&LeftOut> for LeftOutView {
+    fn from(l: &LeftOut) -> Self {
+        Self { document: l.document.to_string(), code: l.code.clone(), detail: l.detail.clone(), changes: l.changes }
     }
 }
 
@@ -197,6 +248,7 @@ impl From<DocumentStatus> for DocumentStatusView {
     fn from(s: DocumentStatus) -> Self {
         match s {
             DocumentStatus::OnlyHere => Self::OnlyHere,
+            DocumentStatus::OnItsWay(since_ms) => Self::OnItsWay { since_ms },
             DocumentStatus::OnServerSince(since_ms) => Self::OnServer { since_ms },
             DocumentStatus::Refused => Self::Refused,
         }

@@ -1,5 +1,6 @@
 //! What a phone answers when it does not do what was asked: typed, and in words that say what to do.
 
+use super::session::Incomplete;
 use crate::error::EditError;
 use crate::relay::RelayError;
 use crate::relay::meet::MeetError;
@@ -53,14 +54,9 @@ pub enum PhoneError {
     /// This phone was revoked.
     #[error("this phone was revoked: {0}")]
     Revoked(String),
-    /// The server did not open a bundle; its changes are kept.
-    #[error("the server did not take what was sent ({code}): {detail}")]
-    BundleRefused {
-        /// A stable code.
-        code: String,
-        /// In words.
-        detail: String,
-    },
+    /// The sync came to its end, but not with everything that was due.
+    #[error("the sync is not complete: {0}")]
+    Incomplete(Incomplete),
     /// Round after round brings nothing new.
     #[error("the sync does not come to an end; what was made here is kept")]
     NotConverging,

@@ -1,6 +1,7 @@
 //! One sync, as bytes out and bytes in: it knows nothing of HTTP, threads or wall clocks. It is over when everything made here was
-//! acknowledged or refused, and nothing more is to be fetched.
+//! acknowledged or refused, and nothing more is to be fetched; what it cannot bring about for one record holds up no other.
 
+mod ending;
 pub(super) mod incoming;
 pub(super) mod outgoing;
 pub(super) mod withdraw;
@@ -13,17 +14,20 @@ use super::forward::Forwarding;
 use super::{Phone, PhoneError, TokenAt, purge, relay};
 use crate::document::ChangeHash;
 use crate::error::RefusalCode;
-use crate::ids::{DocumentId, JournalId};
+use crate::ids::{DeviceId, DocumentId, JournalId};
 use crate::limits;
 use crate::phone::ChangeNotice;
 use crate::store::decisions;
 use crate::store::documents::{self, CursorRow};
-use crate::store::{meta_json, outbox, peers, set_meta_json};
+use crate::store::{meta_json, outbox, peers, set_meta_json, standing};
 use crate::sync::orders::Confirmed;
 use crate::sync::token;
 use crate::sync::wire::{
-    self, Cursor, Doubt, Health, PROTOCOL_VERSION, PushOutcome, PushResult, SyncRequest, SyncResponse,
+    self, BundleRefused, Cursor, Doubt, Health, PROTOCOL_VERSION, PushOutcome, PushResult, SyncRequest, SyncResponse,
 };
+
+use ending::Why;
+pub use ending::{Incomplete, LeftOut};
 
 /// Rounds after which a sync gives up: far more than a new phone with a full community needs.
 const ROUNDS_MAX: u32 = 10_000;
@@ -58,7 +62,13 @@ pub struct SyncSession {
     idle_rounds: u32,
     needs: HashMap<ChangeHash, u32>,
     /// Documents of which the server cannot take what is unsent; left out, so that they hold up no others.
-    stuck: BTreeSet<DocumentId>,
+    stuck: BTreeMap<DocumentId, Why>,
+    /// Documents of which what came in could not be applied, nor what came when they were compared. They stay in doubt.
+    unread: BTreeMap<DocumentId, Why>,
+    /// Entries of the outbox in the request that is under way.
+    carried: Vec<i64>,
+    /// Its bundles, in order: of which device, with which documents.
+    bundles: Vec<(DeviceId, Vec<DocumentId>)>,
     /// In the order they were asked: the server answers from the front.
     doubted: Vec<DocumentId>,
     confirming: Confirmed,
@@ -83,7 +93,10 @@ impl SyncSession {
             more: true,
             idle_rounds: 0,
             needs: HashMap::new(),
-            stuck: BTreeSet::new(),
+            stuck: BTreeMap::new(),
+            unread: BTreeMap::new(),
+            carried: Vec::new(),
+            bundles: Vec::new(),
             doubted: Vec::new(),
             confirming: Confirmed::default(),
             parcels: relay::Handing::default(),
@@ -93,7 +106,7 @@ impl SyncSession {
     }
 
     /// Documents of which the server cannot take what is unsent.
-    pub(super) fn stuck(&self) -> &BTreeSet<DocumentId> {
+    pub(super) fn stuck(&self) -> &BTreeMap<DocumentId, Why> {
         &self.stuck
     }
 
@@ -103,21 +116,23 @@ impl SyncSession {
             return Err(PhoneError::NotConverging);
         }
         let phone = self.phone.clone();
-        let (request, asked) = phone.0.store.read(|conn| -> Result<_, PhoneError> {
+        let made = phone.0.store.read(|conn| -> Result<_, PhoneError> {
             let who = Phone::enrolment(conn)?;
             let others = self.forwarding.ask(conn)?;
             let (mut rows, mut left) = outgoing::take(conn, &self.stuck)?;
             if !others.is_empty() {
                 left += u64::try_from(std::mem::take(&mut rows).len()).unwrap_or(0);
             }
-            let doubts = documents::doubts(conn, limits::REQUEST_DOUBTS_TARGET)?;
+            let mut doubts = documents::doubts(conn, limits::REQUEST_DOUBTS_TARGET + self.unread.len())?;
+            doubts.retain(|id| !self.unread.contains_key(id));
+            doubts.truncate(limits::REQUEST_DOUBTS_TARGET);
             let confirmed = purge::confirmed(&phone, conn)?;
             let purged = confirmed.documents.len() + confirmed.communities.len() > 0;
             let due = !rows.is_empty() || !doubts.is_empty() || !others.is_empty() || purged;
             let settled = self.rounds > 0 && !self.more && !due;
             let ask = self.parcels.ask(&phone, conn, settled)?;
             if settled && !ask.asks() {
-                return Ok((None, Vec::new()));
+                return Ok(None);
             }
             let cursors = documents::cursors(conn)?.into_iter().filter_map(|c| {
                 Some(Cursor {
@@ -132,13 +147,19 @@ impl SyncSession {
                 let held = documents::load_readable(conn, *id)?.map(|d| d.document.heads()).unwrap_or_default();
                 heads.push(Doubt { document: *id, heads: held });
             }
+            let carried: Vec<i64> = rows.iter().map(|r| r.ordinal).collect();
+            let (sealed, unknown) = outgoing::seal(&phone, conn, &who, rows)?;
+            self.bundles = sealed.iter().map(|s| (s.device, s.documents.clone())).collect();
+            for id in unknown {
+                self.stuck.insert(id, Why::new("unknown", "it can no longer be told what record this was"));
+            }
             let request = SyncRequest {
                 version: PROTOCOL_VERSION,
                 device: who.device,
                 journal: meta_json(conn, "journal")?,
                 cursors: cursors.collect(),
                 bundles: match others.is_empty() {
-                    true => outgoing::bundles(&phone, conn, &who, rows)?,
+                    true => sealed.into_iter().map(|s| s.signed).collect(),
                     false => others,
                 },
                 doubts: heads,
@@ -147,24 +168,29 @@ impl SyncSession {
                 relay: Some(ask),
                 confirmed: Some(confirmed).filter(|c| *c != Confirmed::default()),
             };
-            Ok((Some(request), doubts))
+            Ok(Some((request, doubts, carried)))
         })?;
-        let Some(request) = request else {
-            if !self.stuck.is_empty() {
-                return Err(PhoneError::NotConverging);
-            }
-            self.phone.0.store.write(|tx| -> Result<(), PhoneError> {
-                if let Some(now) = meta_json::<i64>(tx, "server_ms")? {
-                    set_meta_json(tx, "last_complete_ms", &now)?;
-                }
-                Ok(())
-            })?;
-            return Ok(None);
+        let Some((request, asked, carried)) = made else {
+            let left = self.stuck.iter().chain(&self.unread).map(|(id, why)| (*id, why.clone())).collect();
+            let ended = phone.0.store.write(|tx| ending::end(tx, &left))?;
+            return ended.map(|()| None).map_err(PhoneError::Incomplete);
         };
-        self.doubted = asked;
         self.confirming = request.confirmed.clone().unwrap_or_default();
+        if !carried.is_empty() {
+            // Before it leaves: whoever asks meanwhile is told that it is on its way, also after a crash.
+            let now_ms = phone.now_ms()?;
+            phone.0.store.write(|tx| standing::note_sent(tx, &carried, now_ms))?;
+        }
+        self.carried = carried;
+        self.doubted = asked;
         self.rounds += 1;
         wire::encode(&request).map(Some).map_err(|e| PhoneError::Protocol(e.to_string()))
+    }
+
+    /// Notes that the last request has not reached the server, or was not taken as a whole: what it carried is only here again.
+    pub fn not_sent(&mut self) -> Result<(), PhoneError> {
+        let carried = std::mem::take(&mut self.carried);
+        Ok(self.phone.0.store.write(|tx| standing::note_answered(tx, &carried))?)
     }
 
     /// Takes the answer to the last request: all of it in one transaction, so that a crash leaves the phone before or behind it.
@@ -179,6 +205,7 @@ impl SyncSession {
         if response.orders.as_ref().is_some_and(|o| o.policy.is_some()) {
             phone.policy_changed()?;
         }
+        self.carried.clear();
         self.more = response.more;
         let steps = progress.sent + progress.received + progress.refused + progress.relayed + progress.purged;
         let moved = steps > 0 || response.more || self.parcels.proved;
@@ -186,15 +213,28 @@ impl SyncSession {
         if !touched.is_empty() {
             phone.0.notices.send(&ChangeNotice { documents: touched.into_iter().collect(), from_sync: true });
         }
-        if let Some(refused) = response.refused.first().filter(|_| !self.forwarding.answered) {
-            self.failed = true;
-            let detail = refused.detail.clone();
-            return Err(match refused.code {
-                RefusalCode::Revoked => PhoneError::Revoked(detail),
-                code => PhoneError::BundleRefused { code: code.as_str().to_owned(), detail },
-            });
+        if !self.forwarding.answered {
+            self.leave_out(&response.refused)?;
         }
         Ok(progress)
+    }
+
+    /// A bundle that the server did not open ends only its own records' part in this sync; unless it is this phone that is revoked.
+    fn leave_out(&mut self, refused: &[BundleRefused]) -> Result<(), PhoneError> {
+        for BundleRefused { index, code, detail } in refused {
+            let bundle = usize::try_from(*index).ok().and_then(|i| self.bundles.get(i));
+            let (device, documents) =
+                bundle.ok_or_else(|| PhoneError::Protocol("a bundle is refused that was not sent".into()))?;
+            if *code == RefusalCode::Revoked && self.phone.identity()?.is_some_and(|who| who.device == *device) {
+                self.failed = true;
+                return Err(PhoneError::Revoked(detail.clone()));
+            }
+            for id in documents {
+                self.stuck.insert(*id, Why::new(code.as_str(), detail.clone()));
+            }
+            self.idle_rounds = 0;
+        }
+        Ok(())
     }
 
     fn take_in(
@@ -208,6 +248,7 @@ impl SyncSession {
         // The answer was full before it came to the last ones: they are asked again.
         asked.truncate(asked.len().saturating_sub(usize::try_from(response.unanswered).unwrap_or(usize::MAX)));
         documents::settle(tx, &asked)?;
+        standing::note_answered(tx, &self.carried)?;
         purge::heard(tx, &std::mem::take(&mut self.confirming))?;
         self.note_server(tx, response)?;
         self.forwarding.hear(&self.phone, tx, response, &mut progress, touched)?;
@@ -218,17 +259,20 @@ impl SyncSession {
         progress.purged = purge::obey(tx, response, touched)?;
         for delivery in &response.deliveries {
             match incoming::deliver(&self.phone, tx, delivery, response.now_ms) {
-                Ok(0) => {}
                 Ok(n) => {
                     progress.received += n;
-                    touched.insert(delivery.document);
+                    if n > 0 {
+                        touched.insert(delivery.document);
+                    }
+                    self.unread.remove(&delivery.document);
                 }
                 Err(PhoneError::Store(e)) => return Err(e.into()),
                 // One document that cannot be applied must not hold up the others: compare it with the server's.
-                Err(_) => {
+                Err(e) => {
                     progress.unreadable += 1;
-                    if !asked.contains(&delivery.document) {
-                        documents::doubt(tx, delivery.document)?;
+                    documents::doubt(tx, delivery.document)?;
+                    if asked.contains(&delivery.document) {
+                        self.unread.insert(delivery.document, Why::new("unread", e.to_string()));
                     }
                 }
             }
@@ -239,6 +283,9 @@ impl SyncSession {
         }
         for wanted in &response.wanted {
             outgoing::supply(tx, wanted)?;
+        }
+        for id in asked.iter().filter(|id| !response.wanted.iter().any(|w| w.document == **id)) {
+            documents::mark_synced(tx, *id, response.now_ms)?;
         }
         let cursors: Vec<_> = response
             .cursors
@@ -269,6 +316,7 @@ impl SyncSession {
         let known: Option<JournalId> = meta_json(tx, "journal")?;
         if known.is_some_and(|k| k != response.journal) {
             // A restored server: what it acknowledged before may be gone. Everything held here is offered again.
+            standing::forget_acknowledged(tx)?;
             for id in documents::ids(tx)? {
                 documents::doubt(tx, id)?;
             }
@@ -308,8 +356,11 @@ impl SyncSession {
                     // The server lacks what this change builds on: compare the document, so that it says what it wants.
                     if *times <= NEEDS_MAX {
                         documents::doubt(tx, result.document)?;
-                    } else if self.stuck.insert(result.document) {
-                        self.idle_rounds = 0;
+                    } else {
+                        let why = Why::new("need", "the server lacks what these changes build on");
+                        if self.stuck.insert(result.document, why).is_none() {
+                            self.idle_rounds = 0;
+                        }
                     }
                 }
                 PushOutcome::Quarantined(code, detail) | PushOutcome::Unreadable(code, detail) => {

@@ -1,6 +1,7 @@
 //! The phone alone: edits survive, search finds, stamps are anchored.
 
 mod hall;
+mod status;
 mod sync;
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};

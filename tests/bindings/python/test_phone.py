@@ -15,6 +15,7 @@ from fengqiao import (
     AttachmentStatusView,
     CancelToken,
     ChangeListener,
+    DocumentStatusView,
     DraftInput,
     EditInput,
     FieldValue,
@@ -326,6 +327,23 @@ class Syncing(World):
         del session
         two.sync()
         self.assertEqual(two.read_case(case).fields["title"], text("自带传输"))
+
+    def test_the_status_of_a_record_is_told_at_every_step(self):
+        one = self.phone("one")
+        case = self.case(one, "状态")
+        self.assertEqual(one.document_status(case), DocumentStatusView.ONLY_HERE())
+        session = one.sync_session()
+        session.next_request()
+        self.assertIsInstance(one.document_status(case), DocumentStatusView.ON_ITS_WAY)
+        self.assertEqual((one.status().records.on_its_way, one.status().records.only_here), (1, 0))
+        session.not_sent()
+        self.assertEqual(one.document_status(case), DocumentStatusView.ONLY_HERE())
+        del session
+        one.sync()
+        status = one.status()
+        self.assertIsInstance(one.document_status(case), DocumentStatusView.ON_SERVER)
+        self.assertEqual((status.records.only_here, status.records.on_its_way, status.records.refused), (0, 0, 0))
+        self.assertEqual((status.left_out, status.left_out_count), ([], 0))
 
     def test_an_answer_that_is_garbage_changes_nothing(self):
         one = self.phone()

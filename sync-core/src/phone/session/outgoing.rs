@@ -16,10 +16,17 @@ use crate::time::{Hlc, TimeClaim};
 /// How many rows are read at once: a row may be a quarter of a megabyte.
 const PAGE: i64 = 64;
 
+/// A signed bundle with what it holds, so that the server's word on the bundle can be told of the records in it.
+pub(super) struct Sealed {
+    pub(super) signed: SignedBundle,
+    pub(super) device: DeviceId,
+    pub(super) documents: Vec<DocumentId>,
+}
+
 /// What the next request carries, leaving these documents out, and how many changes stay behind it.
-pub(in crate::phone) fn take(
+pub(in crate::phone) fn take<T>(
     conn: &Connection,
-    stuck: &BTreeSet<DocumentId>,
+    left_out: &BTreeMap<DocumentId, T>,
 ) -> Result<(Vec<OutboxRow>, u64), PhoneError> {
     let mut rows: Vec<OutboxRow> = Vec::new();
     let (mut bytes, mut ordinal, mut full) = (0, 0, false);
@@ -27,7 +34,7 @@ pub(in crate::phone) fn take(
         let page = outbox::after(conn, ordinal, PAGE)?;
         let Some(last) = page.last() else { break };
         ordinal = last.ordinal;
-        for row in page.into_iter().filter(|r| !stuck.contains(&r.document)) {
+        for row in page.into_iter().filter(|r| !left_out.contains_key(&r.document)) {
             bytes += row.bytes.len() + 200;
             // A single change larger than the target still travels, alone.
             full =
@@ -49,6 +56,16 @@ pub(in crate::phone) fn bundles(
     who: &Enrolment,
     rows: Vec<OutboxRow>,
 ) -> Result<Vec<SignedBundle>, PhoneError> {
+    Ok(seal(phone, conn, who, rows)?.0.into_iter().map(|s| s.signed).collect())
+}
+
+/// As [`bundles`], with what each holds; and the documents of which nobody can tell any more what they are, which no bundle holds.
+pub(super) fn seal(
+    phone: &Phone,
+    conn: &Connection,
+    who: &Enrolment,
+    rows: Vec<OutboxRow>,
+) -> Result<(Vec<Sealed>, Vec<DocumentId>), PhoneError> {
     let mut by_author: BTreeMap<(DeviceId, UserId), Vec<OutboxRow>> = BTreeMap::new();
     for row in rows {
         // A server that has forgotten this phone knows it under its new number only.
@@ -58,7 +75,7 @@ pub(in crate::phone) fn bundles(
         };
         by_author.entry((device, row.author)).or_default().push(row);
     }
-    let mut out = Vec::new();
+    let (mut out, mut unknown) = (Vec::new(), Vec::new());
     for ((device, user), rows) in by_author {
         let actors: BTreeSet<ActorId> = rows.iter().map(|r| r.actor).collect();
         let named: BTreeSet<i64> = rows.iter().filter_map(|r| r.at.anchor.map(|a| a.token_ms)).collect();
@@ -78,16 +95,24 @@ pub(in crate::phone) fn bundles(
                 Some(known) => known,
                 None => match Document::found(&change.bytes, Trust::Stranger) {
                     Ok((document, _)) => (document.meta().kind, document.meta().community.clone()),
-                    Err(_) => continue,
+                    Err(_) => {
+                        unknown.push(row.document);
+                        continue;
+                    }
                 },
             };
             entries.push(BundleEntry { document: row.document, kind, community, changes: vec![change] });
         }
+        if entries.is_empty() {
+            continue;
+        }
+        let documents = entries.iter().map(|e| e.document).collect();
         let id = BundleId::from_parts(phone.0.host.now_ms(), phone.0.host.ten());
         let bundle = Bundle { id, device, user, actors: actors.into_iter().collect(), tokens, entries };
-        out.push(phone.0.key.seal(&bundle).map_err(|e| PhoneError::Protocol(e.to_string()))?);
+        let signed = phone.0.key.seal(&bundle).map_err(|e| PhoneError::Protocol(e.to_string()))?;
+        out.push(Sealed { signed, device, documents });
     }
-    Ok(out)
+    Ok((out, unknown))
 }
 
 /// Sends again what the server lacks of a document and this phone wrote, under whichever of its actors and for whomever.

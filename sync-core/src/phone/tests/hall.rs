@@ -52,6 +52,11 @@ impl Hall {
         self.devices.insert(who.device, who.user);
     }
 
+    /// Knows a phone as somebody's.
+    pub(super) fn know(&mut self, device: DeviceId, user: UserId) {
+        self.devices.insert(device, user);
+    }
+
     /// Restored from a backup of before everything: another journal, and nobody is known.
     pub(super) fn forget_everything(&mut self) {
         *self = Self { journal: self.journal + 1, ..Self::new() };

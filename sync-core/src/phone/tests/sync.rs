@@ -5,19 +5,19 @@ use super::*;
 use crate::error::RefusalCode;
 use crate::limits;
 
-fn met(dir: &tempfile::TempDir) -> (Phone, Hall) {
+pub(super) fn met(dir: &tempfile::TempDir) -> (Phone, Hall) {
     let (phone, _) = phone(dir);
     let mut hall = Hall::new();
     hall.register(&phone);
     (phone, hall)
 }
 
-fn people(n: i64) -> [Edit; 1] {
+pub(super) fn people(n: i64) -> [Edit; 1] {
     [Edit::SetField { path: "people_involved".into(), value: n.into() }]
 }
 
 /// The store as it lies on the disk at this moment, as a backup of the phone would take it.
-fn copy(dir: &tempfile::TempDir, name: &str) -> std::path::PathBuf {
+pub(super) fn copy(dir: &tempfile::TempDir, name: &str) -> std::path::PathBuf {
     let to = dir.path().join(name);
     std::fs::copy(dir.path().join("store"), &to).unwrap();
     std::fs::copy(dir.path().join("store-wal"), dir.path().join(format!("{name}-wal"))).unwrap();
@@ -160,7 +160,12 @@ fn changes_that_the_server_can_never_take_hold_up_no_others() {
     assert!(unsent.iter().map(|r| r.bytes.len()).sum::<usize>() > limits::REQUEST_TARGET_BYTES);
     let id = report(&phone, "邻里噪音。");
     let ended = hall.sync(&phone);
-    assert!(matches!(ended, Err(PhoneError::NotConverging)), "it is not said to be complete: {ended:?}");
+    let Err(PhoneError::Incomplete(told)) = ended else { panic!("it is said to be complete: {ended:?}") };
+    assert_eq!(
+        (told.records, told.changes, told.left_out[0].code.as_str()),
+        (1, 9, "need"),
+        "the eight, and what was supplied again"
+    );
     assert!(hall.documents.contains_key(&id));
     assert_eq!(phone.document_status(stuck).unwrap(), DocumentStatus::OnlyHere);
 }
