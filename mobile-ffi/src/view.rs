@@ -7,8 +7,8 @@ mod timeline;
 
 pub use case::{CaseView, ClosedWithoutKnowingView, EvidenceView, ObligationView};
 pub use list::{
-    DocumentStatusView, LeftOutView, ListFilterInput, RefusedChangeView, RefusedDecisionView, RowView, StandingCountsView,
-    StatusView,
+    DocumentStatusView, LeftOutView, ListFilterInput, RefusedChangeView, RefusedDecisionView, RowView,
+    StandingCountsView, StatusView,
 };
 pub use patrol::PatrolView;
 pub use timeline::{TimelineView, WithdrawalView, WitnessView};

@@ -116,7 +116,7 @@ fn status_is_not_complete_while_something_that_came_in_cannot_be_read() {
     let before = phone.status().unwrap().last_complete_ms;
     hall.edit(id, 200, "people_involved", 7);
     let mut session = phone.sync_begin("test");
-    let mut ended = Ok(None);
+    let mut ended;
     while let Ok(Some(request)) = {
         ended = session.next_request();
         &ended
