@@ -10,7 +10,7 @@ use super::{Phone, PhoneError};
 use crate::ids::{AreaCode, DocumentId};
 use crate::limits;
 use crate::store::{StoreError, meta_json, set_meta_json};
-use crate::store::{attachments as files, documents};
+use crate::store::{attachments as files, documents, list};
 use crate::sync::orders::{Confirmed, LockPolicy};
 use crate::sync::wire::SyncResponse;
 
@@ -48,15 +48,17 @@ pub(super) fn obey(
         purge(*id)?;
         note(tx, "document", &id.to_string())?;
     }
-    let Some(orders) = &response.orders else { return Ok(forgotten) };
-    for community in &orders.communities {
+    for community in response.orders.iter().flat_map(|o| &o.communities) {
         for id in documents::ids_of(tx, community)? {
             purge(id)?;
         }
         note(tx, "community", community.as_str())?;
     }
-    if let Some(policy) = &orders.policy {
+    if let Some(policy) = response.orders.as_ref().and_then(|o| o.policy.as_ref()) {
         set_meta_json(tx, POLICY, policy)?;
+    }
+    if forgotten > 0 {
+        list::leave_no_trace(tx)?;
     }
     Ok(forgotten)
 }

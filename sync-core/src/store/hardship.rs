@@ -152,7 +152,7 @@ fn a_store_of_the_second_version_knows_whose_its_actors_are_after_it_was_migrate
 }
 
 #[test]
-fn nothing_of_a_forgotten_record_stays_in_the_index() {
+fn nothing_of_a_purged_record_stays_in_the_index() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(&dir.path().join("store"), &KEY).unwrap();
     store
@@ -170,7 +170,12 @@ fn nothing_of_a_forgotten_record_stays_in_the_index() {
         store.read(blob).unwrap()
     };
     assert!(traces("qzx") > 0, "the test looks where the words lie");
-    store.write(|tx| documents::forget(tx, id(1))).unwrap();
+    store
+        .write(|tx| {
+            documents::purge(tx, id(1))?;
+            list::leave_no_trace(tx)
+        })
+        .unwrap();
     assert_eq!(traces("qzx"), 0);
     assert!(traces("kwj") > 0);
 }

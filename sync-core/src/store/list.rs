@@ -149,8 +149,8 @@ const COLUMNS: &str = "document, kind, community, title, status, level, category
                        conflicts, passages, needs_review";
 const PLACES: &str = "?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15";
 
-/// Writes a row. What is searched is touched only where it has changed: putting a text into the index, and taking the old one out
-/// without a trace, is most of the cost.
+/// Writes a row. What is searched is touched only where it has changed: putting a text into the index, and taking the old one out,
+/// is much of the cost.
 pub fn put(tx: &Transaction<'_>, row: &ListRow) -> Result<(), StoreError> {
     let id = row.document.to_string();
     let values = rusqlite::params![
@@ -187,6 +187,12 @@ pub fn put(tx: &Transaction<'_>, row: &ListRow) -> Result<(), StoreError> {
             .prepare_cached(&format!("UPDATE list SET ({columns}, text) = ({places}, ?16) WHERE document = ?1"))?
             .execute(values)?,
     };
+    Ok(())
+}
+
+/// Writes the index anew, so that it holds nothing of what was taken out of it. Costs as much as the index is large.
+pub fn leave_no_trace(tx: &Transaction<'_>) -> Result<(), StoreError> {
+    tx.execute("INSERT INTO search (search) VALUES ('optimize')", [])?;
     Ok(())
 }
 

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 pub(crate) fn program() -> PathBuf {
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
     let mut build = Command::new(cargo);
-    build.args(["build", "--quiet", "--locked", "-p", "server"]);
+    // Both packages: the same features, and so the same build, as that of the benchmark itself.
+    build.args(["build", "--quiet", "--locked", "-p", "server", "-p", "tests", "--bin", "fengqiao"]);
     if !cfg!(debug_assertions) {
         build.arg("--release");
     }
