@@ -6,6 +6,7 @@ mod chunk;
 mod firewall;
 mod grammar;
 mod read;
+mod stage;
 #[cfg(test)]
 mod tests;
 mod write;
@@ -26,6 +27,7 @@ use crate::shape::{DocumentKind, Shape};
 pub use firewall::{Admission, Decoded, Inspected, Trust};
 pub use grammar::Touch;
 pub use read::{ChangeInfo, Register, RegisterValue, TextEdit};
+pub use stage::Stage;
 pub use write::Writer;
 
 /// The identity of a change: SHA-256 of its content.
@@ -145,9 +147,7 @@ impl Document {
         let mut changes = changes.into_iter();
         let first = changes.next().ok_or_else(|| DocumentError::Incomplete("first change".into()))?;
         let mut document = Self::found(first, trust)?.0;
-        for change in changes {
-            document.admit(change, trust, |_, _| Ok(()))?;
-        }
+        document.admit_all(changes, trust).1?;
         Ok(document)
     }
 

@@ -5,6 +5,7 @@ mod convergence;
 mod hostile;
 mod rebuild;
 mod relayed;
+mod together;
 
 use proptest::prelude::ProptestConfig;
 

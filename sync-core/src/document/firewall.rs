@@ -9,10 +9,10 @@ use automerge::{Automerge, Change, TextEncoding};
 
 use super::{ChangeHash, Document, RawChange, actor_of, chunk, grammar, read};
 use crate::error::{Refusal, RefusalCode};
-use crate::ids::ActorId;
 use crate::limits;
 
 use super::grammar::Touch;
+use super::stage::{Ahead, apply};
 
 /// Who hands the change over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +43,7 @@ pub enum Admission {
     Duplicate(ChangeHash),
 }
 
-fn refuse(code: RefusalCode, detail: impl Into<String>) -> Refusal {
+pub(super) fn refuse(code: RefusalCode, detail: impl Into<String>) -> Refusal {
     Refusal::new(code, detail)
 }
 
@@ -54,8 +54,8 @@ pub struct Decoded {
     pub raw: RawChange,
     /// What it depends on.
     pub deps: Vec<ChangeHash>,
-    change: Change,
-    expanded: automerge::ExpandedChange,
+    pub(super) change: Change,
+    pub(super) expanded: automerge::ExpandedChange,
 }
 
 fn decode(bytes: &[u8]) -> Result<Decoded, Refusal> {
@@ -98,18 +98,6 @@ impl Decoded {
     }
 }
 
-fn apply(doc: &Automerge, change: Change) -> Result<Automerge, Refusal> {
-    let hash = change.hash();
-    let mut copy = doc.clone();
-    let applied = catch_unwind(AssertUnwindSafe(move || copy.apply_changes([change]).map(|()| copy)));
-    match applied {
-        Ok(Ok(copy)) if copy.get_change_meta_by_hash(&hash).is_some() => Ok(copy),
-        Ok(Ok(_)) => Err(refuse(RefusalCode::MissingDependency, "it depends on changes that are not here")),
-        Ok(Err(e)) => Err(refuse(RefusalCode::Malformed, e.to_string())),
-        Err(_) => Err(refuse(RefusalCode::Malformed, "the change cannot be applied")),
-    }
-}
-
 impl Document {
     /// Reads a change, without a document: the part of the gate that can be passed before any lock is taken.
     pub fn decode(bytes: &[u8]) -> Result<Decoded, Refusal> {
@@ -129,10 +117,11 @@ impl Document {
         }
         let empty = Automerge::new_with_encoding(TextEncoding::UnicodeCodePoint);
         let (kind, _) = grammar::founding_kind(expanded)?;
-        let (touches, _) = catch_unwind(AssertUnwindSafe(|| grammar::touches(&empty, kind, expanded, trust)))
-            .map_err(|_| refuse(RefusalCode::Malformed, "the change cannot be read"))??;
-        let inspected = Inspected { raw: raw.clone(), touches, at_ms: change.timestamp() };
-        let inner = apply(&empty, change.clone())?;
+        let walk = || grammar::touches(&empty, &Ahead::default(), kind, expanded, trust);
+        let walked = catch_unwind(AssertUnwindSafe(walk));
+        let walked = walked.map_err(|_| refuse(RefusalCode::Malformed, "the change cannot be read"))??;
+        let inspected = Inspected { raw: raw.clone(), touches: walked.touches, at_ms: change.timestamp() };
+        let inner = apply(&empty, vec![change.clone()])?;
         let mut document = Self::of(inner).map_err(|e| refuse(RefusalCode::Malformed, e.to_string()))?;
         document.seqs = BTreeMap::from([(raw.actor, raw.seq)]).into();
         Ok((document, inspected))
@@ -156,17 +145,13 @@ impl Document {
         trust: Trust,
         gate: impl FnOnce(&Document, &Inspected) -> Result<(), Refusal>,
     ) -> Result<Admission, Refusal> {
-        let Decoded { raw, change, expanded, .. } = decoded;
-        let hash = change.hash();
-        if self.inner.get_change_meta_by_hash(&hash).is_some() {
-            return Ok(Admission::Duplicate(ChangeHash(hash.0)));
+        let Decoded { raw, change, .. } = decoded;
+        if self.has(&raw.hash) {
+            return Ok(Admission::Duplicate(raw.hash));
         }
-        self.check_order(change, raw.actor)?;
-        let touched = catch_unwind(AssertUnwindSafe(|| grammar::touches(&self.inner, self.meta.kind, expanded, trust)));
-        let (touches, _) = touched.map_err(|_| refuse(RefusalCode::Malformed, "the change cannot be read"))??;
-        let inspected = Inspected { raw: raw.clone(), touches, at_ms: change.timestamp() };
+        let (inspected, _) = self.weigh(&Ahead::default(), decoded, trust)?;
         gate(self, &inspected)?;
-        let inner = apply(&self.inner, change.clone())?;
+        let inner = apply(&self.inner, vec![change.clone()])?;
         for touch in &inspected.touches {
             if let Touch::Text { name } = touch
                 && read::text_chars(&inner, name) > limits::TEXT_CHARS_MAX
@@ -180,39 +165,5 @@ impl Document {
         self.inner = inner;
         self.counted(raw.actor, raw.seq);
         Ok(Admission::Applied(inspected))
-    }
-
-    fn check_order(&self, change: &Change, actor: ActorId) -> Result<(), Refusal> {
-        if change.deps().is_empty() {
-            return Err(refuse(RefusalCode::WrittenOnce, "a document has one first change"));
-        }
-        let mut max_op = 0;
-        for dep in change.deps() {
-            let meta = self.inner.get_change_meta_by_hash(dep);
-            let meta = meta.ok_or_else(|| {
-                refuse(RefusalCode::MissingDependency, format!("it depends on {dep}, which is not here"))
-            })?;
-            max_op = max_op.max(meta.max_op);
-        }
-        if change.start_op().get() != max_op + 1 || change.max_op() > limits::OP_COUNTER_MAX {
-            return Err(refuse(
-                RefusalCode::Malformed,
-                "its operation numbers do not follow those of its dependencies",
-            ));
-        }
-        let last = self.seq_of(actor);
-        if change.seq() <= last {
-            return Err(refuse(
-                RefusalCode::Fork,
-                format!("change {} of this actor is already another one: take a new actor", change.seq()),
-            ));
-        }
-        if change.seq() != last + 1 {
-            return Err(refuse(
-                RefusalCode::SequenceGap,
-                format!("change {} of this actor follows {last}", change.seq()),
-            ));
-        }
-        Ok(())
     }
 }

@@ -9,6 +9,7 @@ use automerge::{ExpandedChange, legacy};
 
 use super::firewall::Trust;
 use super::read::scalar_to_json;
+use super::stage::Ahead;
 use crate::error::{Refusal, RefusalCode};
 use crate::event::Event;
 use crate::ids::{AreaCode, EventId, UserId};
@@ -69,8 +70,22 @@ pub enum Touch {
     Unknown,
 }
 
+/// An object by the operation that made it.
+pub(super) type ObjectAt = (u64, automerge::ActorId);
+
+/// What a change was found to do.
+pub(super) struct Walked {
+    /// In paths.
+    pub(super) touches: Vec<Touch>,
+    /// The objects that it makes.
+    pub(super) made: HashMap<ObjectAt, Place>,
+    /// The keys that it writes where each is written once, with the map that holds them.
+    pub(super) written: Vec<(Option<ObjectAt>, String)>,
+}
+
+/// Where an object stands in the shape of its document.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Place {
+pub(super) enum Place {
     Root,
     Meta,
     Section(String),
@@ -85,6 +100,14 @@ enum Place {
 
 fn refuse(code: RefusalCode, detail: impl Into<String>) -> Refusal {
     Refusal::new(code, detail)
+}
+
+/// The map that an operation writes; `None` for the root.
+fn object_at(op: &legacy::Op) -> Option<ObjectAt> {
+    match &op.obj {
+        legacy::ObjectId::Root => None,
+        legacy::ObjectId::Id(o) => Some((o.counter(), o.actor().clone())),
+    }
 }
 
 /// The one place of an object in its parent, by shape.
@@ -111,30 +134,35 @@ fn place_below(shape: &Shape, parent: &Place, key: &str, kind: ObjType) -> Optio
 
 pub(super) struct Walk<'a> {
     doc: &'a Automerge,
+    ahead: &'a Ahead,
     shape: &'a Shape,
     trust: Trust,
     /// True for the first change of a document: the only one that may make the root's maps and texts.
     founding: bool,
-    made: HashMap<(u64, automerge::ActorId), Place>,
+    made: HashMap<ObjectAt, Place>,
+    written: Vec<(Option<ObjectAt>, String)>,
     touches: Vec<Touch>,
     text: Option<String>,
     meta: HashMap<String, FieldValue>,
 }
 
-/// The touches of a change, and what it writes into `meta` when it founds the document.
+/// What a change does to a document, into which the changes `ahead` of it will have gone.
 pub(super) fn touches(
     doc: &Automerge,
+    ahead: &Ahead,
     kind: DocumentKind,
     change: &ExpandedChange,
     trust: Trust,
-) -> Result<(Vec<Touch>, HashMap<String, FieldValue>), Refusal> {
+) -> Result<Walked, Refusal> {
     let founding = change.deps.is_empty();
     let mut walk = Walk {
         doc,
+        ahead,
         shape: kind.shape(),
         trust,
         founding,
         made: HashMap::new(),
+        written: Vec::new(),
         touches: Vec::new(),
         text: None,
         meta: HashMap::new(),
@@ -149,13 +177,14 @@ pub(super) fn touches(
         let created_by = by.ok_or_else(|| refuse(RefusalCode::Malformed, "meta.created_by is missing"))?;
         walk.touches.push(Touch::Create { created_by });
     }
-    Ok((walk.touches, walk.meta))
+    Ok(Walked { touches: walk.touches, made: walk.made, written: walk.written })
 }
 
 impl Walk<'_> {
     fn resolve(&self, obj: &legacy::ObjectId) -> Result<Place, Refusal> {
         let legacy::ObjectId::Id(op) = obj else { return Ok(Place::Root) };
-        if let Some(place) = self.made.get(&(op.counter(), op.actor().clone())) {
+        let object = (op.counter(), op.actor().clone());
+        if let Some(place) = self.made.get(&object).or_else(|| self.ahead.place(&object)) {
             return Ok(place.clone());
         }
         let missing = || refuse(RefusalCode::Malformed, "an operation names an object that is not there");
@@ -179,7 +208,7 @@ impl Walk<'_> {
         if depth == 0 { Err(missing()) } else { Ok(place) }
     }
 
-    fn operation(&mut self, op: &legacy::Op, id: (u64, automerge::ActorId)) -> Result<(), Refusal> {
+    fn operation(&mut self, op: &legacy::Op, id: ObjectAt) -> Result<(), Refusal> {
         let place = self.resolve(&op.obj)?;
         if place == Place::Unknown {
             return self.unknown(op, id, "an object that this version does not know");
@@ -204,7 +233,7 @@ impl Walk<'_> {
         }
     }
 
-    fn unknown(&mut self, op: &legacy::Op, id: (u64, automerge::ActorId), what: &str) -> Result<(), Refusal> {
+    fn unknown(&mut self, op: &legacy::Op, id: ObjectAt, what: &str) -> Result<(), Refusal> {
         if self.trust != Trust::Server {
             return Err(refuse(RefusalCode::UnknownPlace, format!("the change writes {what}")));
         }
@@ -215,14 +244,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn make(
-        &mut self,
-        place: &Place,
-        key: &str,
-        kind: ObjType,
-        op: &legacy::Op,
-        id: (u64, automerge::ActorId),
-    ) -> Result<(), Refusal> {
+    fn make(&mut self, place: &Place, key: &str, kind: ObjType, op: &legacy::Op, id: ObjectAt) -> Result<(), Refusal> {
         let Some(below) = place_below(self.shape, place, key, kind) else {
             return self.unknown(op, id, &format!("`{}`", key.chars().take(60).collect::<String>()));
         };
@@ -240,6 +262,7 @@ impl Walk<'_> {
             return Err(refuse(RefusalCode::WrittenOnce, format!("`{key}` is made once and stands")));
         }
         if let Place::Item(collection, item) = &below {
+            self.written.push((object_at(op), key.to_owned()));
             self.touches.push(Touch::Item { collection, id: item.clone() });
         }
         self.made.insert(id, below);
@@ -248,6 +271,9 @@ impl Walk<'_> {
 
     /// Whether the map that an operation writes already has this key.
     fn exists(&self, op: &legacy::Op, key: &str) -> bool {
+        if self.ahead.is_written(object_at(op), key) {
+            return true;
+        }
         let obj = match &op.obj {
             legacy::ObjectId::Root => automerge::ROOT,
             legacy::ObjectId::Id(o) => automerge::ObjId::Id(o.counter(), o.actor().clone(), 0),
@@ -261,7 +287,7 @@ impl Walk<'_> {
         key: &str,
         value: &ScalarValue,
         op: &legacy::Op,
-        id: (u64, automerge::ActorId),
+        id: ObjectAt,
     ) -> Result<(), Refusal> {
         let json = scalar_to_json(value);
         match place {
@@ -286,13 +312,7 @@ impl Walk<'_> {
         }
     }
 
-    fn field(
-        &mut self,
-        path: String,
-        value: FieldValue,
-        op: &legacy::Op,
-        id: (u64, automerge::ActorId),
-    ) -> Result<(), Refusal> {
+    fn field(&mut self, path: String, value: FieldValue, op: &legacy::Op, id: ObjectAt) -> Result<(), Refusal> {
         let Some(holds) = self.shape.field(&path) else {
             return self.unknown(op, id, &format!("the field `{}`", path.chars().take(60).collect::<String>()));
         };
@@ -308,7 +328,7 @@ impl Walk<'_> {
         key: &str,
         value: FieldValue,
         op: &legacy::Op,
-        id: (u64, automerge::ActorId),
+        id: ObjectAt,
     ) -> Result<(), Refusal> {
         let path = format!("{collection}.{item}.{key}");
         let spec = self.shape.collection(collection).and_then(|c| c.fields.iter().find(|f| f.path == key));
@@ -353,6 +373,7 @@ impl Walk<'_> {
                 format!("the event {id} names more than {} predecessors", limits::EVENT_AFTER_MAX),
             ));
         }
+        self.written.push((object_at(op), key.to_owned()));
         self.touches.push(Touch::Event { id, event: Box::new(event) });
         Ok(())
     }
@@ -380,6 +401,7 @@ impl Walk<'_> {
         if entry.location.is_some_and(|l| !l.exists()) {
             return Err(refuse(RefusalCode::InvalidValue, "an attachment lies at a place that is not on earth"));
         }
+        self.written.push((object_at(op), key.to_owned()));
         self.touches.push(Touch::Attachment { hash: key.to_owned(), by: Some(entry.by) });
         Ok(())
     }

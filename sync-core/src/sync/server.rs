@@ -7,7 +7,9 @@ use sha2::{Digest, Sha256};
 
 use super::wire::{Bundle, BundleChange, BundleEntry, PushOutcome, PushResult};
 use crate::authority::{Place, Subject};
-use crate::document::{Acceptance, Admission, ChangeHash, Decoded, Document, Inspected, RawChange, Touch, Trust};
+use crate::document::{
+    Acceptance, Admission, ChangeHash, Decoded, Document, Inspected, RawChange, Stage, Touch, Trust,
+};
 use crate::error::{DocumentError, EditError, Refusal, RefusalCode};
 use crate::ids::{ActorId, AreaCode, EventId, UserId};
 use crate::shape::DocumentKind;
@@ -104,6 +106,24 @@ impl Opened {
 /// Judges one entry of a verified bundle. `document` is what the server holds, `None` if it has never heard of it; it is changed
 /// by what is accepted.
 pub fn judge(document: &mut Option<Document>, entry: &BundleEntry, readings: &[Reading], bench: &Bench<'_>) -> Verdict {
+    let mut held = document.take();
+    if entry.changes.len() > 1 {
+        let (verdict, stage) = judge_in(Stage::new(held, true), entry, readings, bench);
+        match stage.finish() {
+            Ok(with) => {
+                *document = with;
+                return verdict;
+            }
+            // Something of it cannot be applied: only one by one can it be told what.
+            Err(before) => held = *before,
+        }
+    }
+    let (verdict, stage) = judge_in(Stage::new(held, false), entry, readings, bench);
+    *document = stage.finish().unwrap_or_else(|before| *before);
+    verdict
+}
+
+fn judge_in(mut stage: Stage, entry: &BundleEntry, readings: &[Reading], bench: &Bench<'_>) -> (Verdict, Stage) {
     let mut verdict = Verdict::default();
     let mut refused: BTreeSet<ChangeHash> = BTreeSet::new();
     for (change, reading) in entry.changes.iter().zip(readings) {
@@ -113,7 +133,7 @@ pub fn judge(document: &mut Option<Document>, entry: &BundleEntry, readings: &[R
                 refused.insert(hash);
                 PushOutcome::Quarantined(*code, detail.clone())
             }
-            None => one(document, entry, change, reading, bench, &refused, &mut verdict),
+            None => one(&mut stage, entry, change, reading, bench, &refused, &mut verdict),
         };
         if let PushOutcome::Quarantined(code, detail) | PushOutcome::Unreadable(code, detail) = &outcome
             && refused.insert(hash)
@@ -127,7 +147,7 @@ pub fn judge(document: &mut Option<Document>, entry: &BundleEntry, readings: &[R
         }
         verdict.results.push(PushResult { document: entry.document, hash, outcome });
     }
-    verdict
+    (verdict, stage)
 }
 
 fn digest(bytes: &[u8]) -> ChangeHash {
@@ -135,7 +155,7 @@ fn digest(bytes: &[u8]) -> ChangeHash {
 }
 
 fn one(
-    document: &mut Option<Document>,
+    stage: &mut Stage,
     entry: &BundleEntry,
     change: &BundleChange,
     reading: &Reading,
@@ -155,15 +175,14 @@ fn one(
             format!("it builds on {dep}, which was refused"),
         ));
     }
-    if document.as_ref().is_some_and(|d| d.has(&raw.hash)) {
+    if stage.has(&raw.hash) {
         return PushOutcome::Duplicate;
     }
-    let held = |dep: &&ChangeHash| !document.as_ref().is_some_and(|d| d.has(dep));
-    let missing: Vec<ChangeHash> = deps.iter().filter(held).copied().collect();
+    let missing: Vec<ChangeHash> = deps.iter().filter(|dep| !stage.has(dep)).copied().collect();
     if !missing.is_empty() {
         return PushOutcome::Need(missing);
     }
-    match admit(document, entry, change, read, bench) {
+    match admit(stage, entry, change, read, bench) {
         Ok(None) => PushOutcome::Duplicate,
         Ok(Some(accepted)) => {
             verdict.accepted.push(accepted);
@@ -174,7 +193,7 @@ fn one(
 }
 
 fn admit(
-    document: &mut Option<Document>,
+    stage: &mut Stage,
     entry: &BundleEntry,
     change: &BundleChange,
     read: &Decoded,
@@ -193,7 +212,7 @@ fn admit(
         ));
     }
     let subject = subject_at(bench, &witness);
-    let inspected = match document {
+    let inspected = match stage.document() {
         Some(document) => {
             same_document(document, entry)?;
             let gate = |before: &Document, inspected: &Inspected| {
@@ -209,20 +228,17 @@ fn admit(
                     }
                 })
             };
-            match document.admit_decoded(read, Trust::Stranger, gate)? {
+            match stage.admit(read, Trust::Stranger, gate)? {
                 Admission::Applied(inspected) => inspected,
                 Admission::Duplicate(_) => return Ok(None),
             }
         }
-        None => {
-            let (founded, inspected) = Document::found_decoded(read, Trust::Stranger)?;
-            same_document(&founded, entry)?;
-            let place = Place::of(&founded);
+        None => stage.found(read, Trust::Stranger, |founded, inspected| {
+            same_document(founded, entry)?;
+            let place = Place::of(founded);
             allowed(&subject, &place, &inspected.touches)
-                .map_err(|refusal| doubtful(bench, &witness, &place, refusal, &inspected))?;
-            *document = Some(founded);
-            inspected
-        }
+                .map_err(|refusal| doubtful(bench, &witness, &place, refusal, inspected))
+        })?,
     };
     Ok(Some(Accepted { inspected, at: change.at, witness }))
 }

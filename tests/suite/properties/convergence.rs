@@ -30,8 +30,8 @@ impl Entropy for Counting {
     }
 }
 
-struct Replica {
-    document: Document,
+pub(super) struct Replica {
+    pub(super) document: Document,
     subject: Subject,
     actor: ActorId,
     /// How far its clock is wrong, ms.
@@ -54,7 +54,7 @@ fn somebody(n: u8) -> Subject {
     }
 }
 
-fn fold(document: &Document) -> Vec<u8> {
+pub(super) fn fold(document: &Document) -> Vec<u8> {
     match document.meta().kind {
         DocumentKind::Case => serde_json::to_vec(&fold_case(document)).unwrap(),
         DocumentKind::Patrol => serde_json::to_vec(&fold_patrol(document)).unwrap(),
@@ -105,13 +105,13 @@ fn witness(replicas: &mut [Replica], now_ms: i64, die: u8) {
 }
 
 #[derive(Debug, Clone)]
-enum Step {
+pub(super) enum Step {
     Edit(u8, Dice),
     Witness(u8),
     Deliver { from: u8, to: u8, batch: u8, order: Vec<u8> },
 }
 
-fn step() -> impl Strategy<Value = Step> {
+pub(super) fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         6 => (any::<u8>(), any::<Dice>()).prop_map(|(who, dice)| Step::Edit(who, dice)),
         1 => any::<u8>().prop_map(Step::Witness),
@@ -120,7 +120,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-fn run(kind: DocumentKind, n: usize, wrong: &[i32], steps: &[Step], last: &[u8]) -> Vec<Replica> {
+pub(super) fn run(kind: DocumentKind, n: usize, wrong: &[i32], steps: &[Step], last: &[u8]) -> Vec<Replica> {
     let entropy = Counting(AtomicU64::new(1));
     let start_ms = 1_558_054_800_000;
     let pen =

@@ -213,7 +213,7 @@ fn honest() -> (Document, Vec<u8>, Vec<u8>) {
 }
 
 /// Cuts, flips and repeats bytes of a change, and gives the result a length and checksum that fit, so that the damage gets far.
-fn mutate(change: &[u8], cuts: &[(u16, u8, u8)], repaired: bool) -> Vec<u8> {
+pub(super) fn mutate(change: &[u8], cuts: &[(u16, u8, u8)], repaired: bool) -> Vec<u8> {
     let header = if change[9] < 0x80 { 10 } else { 11 };
     let (outside, mut bytes) =
         if repaired { (&change[..8], change[header..].to_vec()) } else { (&change[..0], change.to_vec()) };

@@ -4,7 +4,6 @@
 use rusqlite::Transaction;
 
 use crate::document::{Admission, Document, Inspected, Trust};
-use crate::error::Refusal;
 use crate::ids::ActorId;
 use crate::phone::{Phone, PhoneError};
 use crate::store::documents::{self, StoredDocument};
@@ -60,20 +59,9 @@ pub(in crate::phone) fn deliver(
         }
         Err(e) => return Err(e.into()),
     };
-    let mut failed: Option<Refusal> = None;
-    for change in changes {
-        match document.admit(change, Trust::Server, |_, _| Ok(())) {
-            Ok(Admission::Applied(inspected)) => {
-                new += 1;
-                observe(&inspected);
-            }
-            Ok(Admission::Duplicate(_)) => {}
-            Err(e) => {
-                failed = Some(e);
-                break;
-            }
-        }
-    }
+    let (applied, outcome) = document.admit_all(changes.map(|c| &***c), Trust::Server);
+    new += u64::try_from(applied.len()).unwrap_or(0);
+    applied.iter().for_each(&mut observe);
     if damaged {
         documents::set_aside(tx, delivery.document, now_ms)?;
     }
@@ -87,5 +75,5 @@ pub(in crate::phone) fn deliver(
         documents::save(tx, &document, actor)?;
         set_meta_json(tx, "hlc", &hlc)?;
     }
-    failed.map_or(Ok(new), |e| Err(broken(e)))
+    outcome.map(|()| new).map_err(broken)
 }
