@@ -68,6 +68,8 @@ fn nothing_new() -> Script {
         relay: None,
         orders: None,
         unanswered: 0,
+        pledge: None,
+        resupplied: Vec::new(),
     };
     let body = wire::encode(&response).unwrap();
     Box::new(move |mut stream: TcpStream, _| {

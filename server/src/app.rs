@@ -24,6 +24,7 @@ use crate::merge::Context;
 use crate::metrics::Metrics;
 use crate::objects::{Objects, ObjectsError};
 use crate::projection::Law;
+use crate::restore;
 
 /// How long cached keys are trusted to be all: another process may have rotated them.
 const KEYS_FRESH: Duration = Duration::from_secs(30);
@@ -46,6 +47,8 @@ pub struct App {
     pub law: Law,
     /// The identity of the journal.
     pub journal: JournalId,
+    /// Whether this journal began with a restore.
+    pub restored: bool,
     /// The figures.
     pub metrics: Metrics,
     /// Who listens to live streams.
@@ -112,7 +115,7 @@ impl App {
         } else if !db.ready()? {
             return Err(AppError::NotMigrated);
         }
-        let (journal, numbers, access, time, relay) = db.transaction(|conn| -> Result<_, DbError> {
+        let (journal, restored, numbers, access, time, relay) = db.transaction(|conn| -> Result<_, DbError> {
             // Made here once and for all: a key made later, in a transaction that is rolled back, would sign what nobody can verify.
             let mut keys = |purpose| Keys::load(conn, purpose, clock.now_ms(), &entropy);
             let (access, time) = (keys(Purpose::Access)?, keys(Purpose::Time)?);
@@ -120,7 +123,8 @@ impl App {
             keys(Purpose::Audit)?;
             keys(Purpose::Numbers)?;
             let numbers = NumberKey::load(conn, clock.now_ms(), &entropy)?;
-            Ok((journal::identity(conn, clock.now_ms(), &entropy)?, numbers, access, time, relay))
+            let journal = journal::identity(conn, clock.now_ms(), &entropy)?;
+            Ok((journal, restore::is_restored(conn, journal)?, numbers, access, time, relay))
         })?;
         Ok(Self {
             db,
@@ -130,6 +134,7 @@ impl App {
             clock,
             entropy,
             journal,
+            restored,
             metrics: Metrics::new()?,
             live: Arc::default(),
             guard,

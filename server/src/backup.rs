@@ -13,12 +13,12 @@ use sync_core::ids::Entropy;
 use crate::audit::{Act, Origin};
 use crate::db::tables::{
     actors, areas, assignments, audit, audit_chain, communities, device_orders, devices, document_moves,
-    erased_documents, erased_holders, erasures, journal as journal_table, quarantine, sessions, settings, signing_keys,
-    spent_tokens, users,
+    erased_documents, erased_holders, erasures, journal as journal_table, quarantine, restores, sessions, settings,
+    signing_keys, spent_tokens, users,
 };
 use crate::db::{AnyConnection, Database, DbError};
 use crate::projection::Law;
-use crate::{journal, rebuild};
+use crate::{journal, rebuild, restore as lives};
 
 const MAGIC: &[u8] = b"fengqiao backup 1\n";
 /// The largest record: a change with its row.
@@ -111,6 +111,7 @@ records! {
         to_grid: Option<String>, to_building: Option<String>, moved_ms: i64 }
     Order(device_orders) { device: String, kind: String, target: String, id: String, ordered_ms: i64, ordered_by: Option<String>,
         confirmed_ms: Option<i64> }
+    Life(restores) { journal: String, former: String, backup_ms: i64, restored_ms: i64, documents: i64, changes: i64 }
 }
 
 struct Writer<W: Write> {
@@ -186,6 +187,7 @@ fn dump<W: Write>(conn: &mut AnyConnection, writer: &mut Writer<W>) -> Result<()
     table!(erased_holders, Holder, (erased_holders::document, erased_holders::device));
     table!(document_moves, Move, (document_moves::community, document_moves::position));
     table!(device_orders, Order, (device_orders::device, device_orders::kind, device_orders::target));
+    table!(restores, Life, restores::journal);
     let codes: Vec<String> = communities::table.order(communities::code).select(communities::code).load(conn)?;
     for code in codes {
         let mut position = 0;
@@ -238,7 +240,9 @@ pub fn restore(db: &Database, law: &Law, path: &Path, now_ms: i64, entropy: &dyn
             }
             count += 1;
         }
-        journal::renew(conn, now_ms, entropy)?;
+        let former = journal::identity(conn, now_ms, entropy)?;
+        let renewed = journal::renew(conn, now_ms, entropy)?;
+        lives::note(conn, renewed, former, now_ms)?;
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         Act::new(&Origin::operator(), "backup.restore", name).record(conn, now_ms, entropy)?;
         Ok(count)

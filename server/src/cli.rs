@@ -8,6 +8,7 @@ mod erase;
 mod operate;
 mod quarantine;
 mod relay;
+mod restore;
 mod retention;
 
 use std::error::Error;
@@ -85,10 +86,7 @@ enum Command {
         file: PathBuf,
     },
     /// Read a backup into an empty database. The journal gets a new identity, so that phones offer again what may be missing.
-    Restore {
-        /// The file to read.
-        file: PathBuf,
-    },
+    Restore(restore::Asked),
     /// Replay the case of the seed article with several phones, then keep serving.
     Demo(DemoArgs),
     /// Print the settings in effect, secrets masked.
@@ -167,7 +165,7 @@ fn run(cli: Cli, demo: Demo) -> Result<(), Failure> {
         Command::Audit(command) => audit::run(config, command),
         Command::Rebuild { check } => operate::rebuild(config, check),
         Command::Backup { file } => operate::backup(config, &file),
-        Command::Restore { file } => operate::restore(config, &file),
+        Command::Restore(asked) => restore::run(config, asked),
         Command::Demo(args) => Ok(demo(&args, config)?),
         Command::Config => say(config.shown().trim_end()),
         Command::Openapi => say(&crate::http::openapi::json()?),

@@ -30,6 +30,8 @@ pub struct Feed {
     pub wanted: Vec<Doubt>,
     /// What the phone must forget, as far as this request has shown it.
     pub purge: Purge,
+    /// Of each doubt that was looked into, whether every head stands here and the asker may see it.
+    pub standing: Vec<bool>,
     /// Doubts at the end of the request's list that were not looked into.
     pub unanswered: u32,
     /// True when the answer is full and there is more.
@@ -71,6 +73,10 @@ pub struct Asker<'a> {
     pub holding: &'a [AreaCode],
     /// Documents in doubt.
     pub doubts: &'a [Doubt],
+    /// This journal began with a restore: what a phone holds beyond it is wanted before it is ordered to be forgotten.
+    pub restored: bool,
+    /// Documents of which the phone holds more than it can prove.
+    pub unproven: &'a [DocumentId],
     /// Changes that it has just sent itself.
     pub sent: &'a BTreeSet<ChangeHash>,
     /// Closed records that have not changed since then (ms UTC) are no longer handed to who is new to them; asked for by a doubt
@@ -87,7 +93,12 @@ pub fn collect(conn: &mut AnyConnection, asker: &Asker<'_>) -> Result<Feed, DbEr
             feed.more = true;
             break;
         }
-        resolve(conn, asker.subject, doubt, &mut feed)?;
+        let standing = resolve(conn, asker, doubt, &mut feed)?;
+        feed.standing.push(standing);
+    }
+    for id in asker.unproven {
+        let place = journal::document_row(conn, *id)?.map(|row| row.place()).transpose()?;
+        feed.purge.documents.extend(place.filter(|p| !asker.subject.may_read(p)).map(|p| p.document));
     }
     let known = scopes::of_device(conn, asker.device)?;
     let communities = asker.subject.communities();
@@ -306,26 +317,31 @@ fn follow(
     Ok(())
 }
 
-/// Compares what a phone holds of a document with what is here, in both directions. One that its owner may not see is to be forgotten.
-fn resolve(conn: &mut AnyConnection, subject: &Subject, doubt: &Doubt, feed: &mut Feed) -> Result<(), DbError> {
+/// Compares what a phone holds of a document with what is here, in both directions. One that its owner may not see is to be forgotten;
+/// after a restore not before it has handed in what is lacking here. Gives whether every head stands here, as far as he may know.
+fn resolve(conn: &mut AnyConnection, asker: &Asker<'_>, doubt: &Doubt, feed: &mut Feed) -> Result<bool, DbError> {
     let Some(row) = journal::document_row(conn, doubt.document)? else {
         feed.wanted.push(Doubt { document: doubt.document, heads: Vec::new() });
-        return Ok(());
+        return Ok(false);
     };
     let place = row.place()?;
-    if !subject.may_read(&place) {
-        if !doubt.heads.is_empty() {
-            feed.purge.documents.push(place.document);
-        }
-        return Ok(());
+    let visible = asker.subject.may_read(&place);
+    if !visible && (doubt.heads.is_empty() || !asker.restored) {
+        feed.purge.documents.extend(Some(place.document).filter(|_| !doubt.heads.is_empty()));
+        return Ok(false);
     }
-    let Some(document) = journal::load(conn, place.document)? else { return Ok(()) };
-    if doubt.heads.iter().any(|h| !document.has(h)) {
+    let Some(document) = journal::load(conn, place.document)? else { return Ok(false) };
+    let lacks = doubt.heads.iter().any(|h| !document.has(h));
+    if lacks {
         feed.wanted.push(Doubt { document: place.document, heads: document.heads() });
+    }
+    if !visible {
+        feed.purge.documents.extend(Some(place.document).filter(|_| !lacks));
+        return Ok(false);
     }
     let changes: Vec<_> = document.changes_since(&doubt.heads).into_iter().map(|c| c.bytes).collect();
     if !changes.is_empty() {
         feed.deliver(place.document, place.kind, &place.community, changes);
     }
-    Ok(())
+    Ok(!lacks && !doubt.heads.is_empty())
 }

@@ -22,6 +22,7 @@ pub mod persons;
 pub mod problem;
 pub mod quarantine;
 pub mod relay;
+mod restore;
 pub mod sync;
 pub mod uploads;
 pub mod users;
@@ -76,6 +77,7 @@ fn routes(config: &mut web::ServiceConfig) {
         .configure(uploads::routes)
         .configure(attachments::routes)
         .configure(audit::routes)
+        .configure(restore::routes)
         .configure(persons::routes)
         .configure(erasures::routes);
     // What stands before `known` is open to everybody.

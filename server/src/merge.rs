@@ -2,9 +2,11 @@
 //! appends to the journal and writes the projections. What comes out of it is durable once the caller's transaction is.
 
 mod aside;
+mod resupply;
 mod shelf;
 
 pub(crate) use aside::put_aside;
+pub(crate) use resupply::{Proof, resupply};
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -106,6 +108,13 @@ fn claim_actors(
             actors::table.find(actor.0.to_vec()).select((actors::device, actors::author)).first(conn).optional()?;
         match owner {
             Some((device, author)) if device == bundle.device.to_string() && author == bundle.user.to_string() => {
+                own.insert(*actor);
+            }
+            // Known from what phones handed in for him after a restore: the first of his phones that claims it has it.
+            Some((device, author)) if device.is_empty() && author == bundle.user.to_string() => {
+                diesel::update(actors::table.find(actor.0.to_vec()))
+                    .set(actors::device.eq(bundle.device.to_string()))
+                    .execute(conn)?;
                 own.insert(*actor);
             }
             Some(_) => {}
@@ -341,7 +350,10 @@ fn commit(
         moves::note(conn, before, &Place::of(document), position, context.now_ms)?;
     }
     let first_ms = if is_known { first_arrival(conn, meta.id)? } else { None };
-    let arrival = Arrival { first_ms: first_ms.unwrap_or(context.now_ms), last_ms: context.now_ms, position };
+    // When they came as the journal says: what comes back after a restore was here before.
+    let came = |append: Option<&Append>| append.map_or(context.now_ms, |a| a.witness.received_ms);
+    let arrival =
+        Arrival { first_ms: first_ms.unwrap_or(came(appends.first())), last_ms: came(appends.last()), position };
     projection::write(conn, &projection::compute(document, arrival, context.law)?, is_known)?;
     Ok(positions)
 }

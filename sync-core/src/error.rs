@@ -133,6 +133,12 @@ pub enum RefusalCode {
     DependsOnRefused,
     /// The document was erased by law.
     Erased,
+    /// Handed in for others to a restored server without its pledge that it stood in its journal.
+    Unproven,
+    /// The pledge that should cover it is not signed by this server.
+    ForgedPledge,
+    /// The pledge that should cover it is of a journal that this server does not know for its own.
+    ForeignJournal,
 }
 
 impl RefusalCode {
@@ -155,6 +161,9 @@ impl RefusalCode {
             RefusalCode::BadSignature => "bad_signature",
             RefusalCode::DependsOnRefused => "depends_on_refused",
             RefusalCode::Erased => "erased",
+            RefusalCode::Unproven => "unproven",
+            RefusalCode::ForgedPledge => "forged_pledge",
+            RefusalCode::ForeignJournal => "foreign_journal",
         }
     }
 }

@@ -97,6 +97,8 @@ pub const PEER_BUNDLES_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub const REQUEST_PEER_BUNDLES_MAX: usize = 48;
 /// Documents whose heads one request may ask to be proven.
 pub const REQUEST_PROOFS_MAX: usize = 500;
+/// Pledges that one request may show.
+pub const REQUEST_PLEDGES_MAX: usize = 500;
 /// Documents that a phone tells another of at a meeting.
 pub const MEET_DOCUMENTS_MAX: usize = 2_000;
 /// What a phone gives another at one meeting, in bytes; the rest waits for the next.

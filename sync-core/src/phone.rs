@@ -12,6 +12,7 @@ mod people;
 mod purge;
 mod refused;
 mod relay;
+mod resupply;
 mod session;
 mod transfer;
 mod watch;

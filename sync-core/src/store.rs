@@ -9,6 +9,7 @@ pub mod documents;
 pub mod list;
 pub mod outbox;
 pub mod peers;
+pub mod pledges;
 pub mod standing;
 
 use std::path::{Path, PathBuf};

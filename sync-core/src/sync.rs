@@ -5,6 +5,7 @@ pub mod events;
 pub mod orders;
 pub mod pace;
 mod packed;
+pub mod pledge;
 pub mod relay;
 pub mod server;
 pub mod token;

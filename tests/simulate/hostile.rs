@@ -138,6 +138,7 @@ impl World {
             doubts: doubts.collect(),
             undecided: Vec::new(),
             confirmed: None,
+            resupply: None,
             health: Health::default(),
             relay: None,
         };

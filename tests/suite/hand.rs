@@ -129,6 +129,7 @@ impl Hand {
             health: Health::default(),
             relay: None,
             confirmed: None,
+            resupply: None,
         }
     }
 

@@ -105,6 +105,25 @@ impl World {
         }
     }
 
+    /// Makes a backup beside the running server.
+    pub fn back_up(&self, name: &str) -> std::path::PathBuf {
+        let file = self.dir.path().join(name);
+        server::backup::backup(&self.app().db, &file).unwrap();
+        file
+    }
+
+    /// Loses the database, restores a backup into a new one, and starts on it.
+    pub fn lose_and_restore(&mut self, backup: &std::path::Path) {
+        self.stop();
+        self.database = TestDatabase::new(self.dir.path());
+        let db = server::db::Database::open(&self.database.url).unwrap();
+        db.migrate().unwrap();
+        let law = server::projection::Law::shipped();
+        server::backup::restore(&db, &law, backup, self.clock.now_ms(), &SystemEntropy).unwrap();
+        drop(db);
+        self.start();
+    }
+
     /// The server's inside.
     pub fn app(&self) -> Arc<App> {
         self.server.as_ref().unwrap().app.clone()

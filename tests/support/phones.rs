@@ -1,5 +1,6 @@
 //! Phones of a test: the real phone library with a real encrypted store, on a host whose clocks the test can turn.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
@@ -66,6 +67,8 @@ pub struct TestPhone {
     pub library: Arc<PhoneLibrary>,
     /// Its clocks.
     pub host: Arc<TestHost>,
+    /// Where its store lies.
+    pub path: PathBuf,
 }
 
 /// Sets a field.
@@ -95,7 +98,7 @@ impl TestPhone {
         let host = Arc::new(TestHost::new(world.clock.clone()));
         let path = world.dir.path().join(format!("phone-{}", uuid::Uuid::new_v4().simple()));
         let library = PhoneLibrary::open_with(&path, &[7; 32], host.clone()).unwrap();
-        let phone = Self { library, host };
+        let phone = Self { library, host, path };
         phone.library.log_in(world.url(), login.into(), password.into(), format!("{login} phone"), None).unwrap();
         phone
     }
@@ -109,6 +112,13 @@ impl TestPhone {
     /// The phone's core.
     pub fn core(&self) -> &Phone {
         self.library.core()
+    }
+
+    /// The store, seen from outside the phone.
+    pub fn inside(&self) -> rusqlite::Connection {
+        let conn = rusqlite::Connection::open(&self.path).unwrap();
+        conn.execute_batch(&format!("PRAGMA key = \"x'{}'\"; PRAGMA busy_timeout = 1000;", "07".repeat(32))).unwrap();
+        conn
     }
 
     /// Syncs to the end.

@@ -78,6 +78,19 @@ pub fn add(
     now_ms: i64,
     entropy: &dyn Entropy,
 ) -> Result<UserId, UserError> {
+    add_as(conn, UserId::from_parts(now_ms, entropy.ten()), (login, name, secret), now_ms)
+}
+
+/// Makes an account under an identity that it had before: the server that knew it was lost.
+pub fn add_as(
+    conn: &mut AnyConnection,
+    id: UserId,
+    (login, name, secret): (&str, &str, &str),
+    now_ms: i64,
+) -> Result<UserId, UserError> {
+    if id == UserId::SYSTEM || by_id(conn, id)?.is_some() {
+        return Err(UserError::Invalid { field: "id", problem: "another account has this identity".into() });
+    }
     let fits =
         (2..=64).contains(&login.len()) && login.chars().all(|c| c.is_ascii_alphanumeric() || "-_.@".contains(c));
     if !fits {
@@ -98,7 +111,6 @@ pub fn add(
     if by_login(conn, login)?.is_some() {
         return Err(UserError::LoginTaken(login.to_owned()));
     }
-    let id = UserId::from_parts(now_ms, entropy.ten());
     let hash = password::hash(secret).map_err(|problem| UserError::Invalid { field: "password", problem })?;
     diesel::insert_into(users::table)
         .values((

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use serde_json::json;
-use sync_core::ids::{AreaCode, IdError, UserId};
+use sync_core::ids::{AreaCode, Entropy as _, IdError, UserId};
 use sync_core::role::Role;
 
 use super::{Failure, open, say};
@@ -70,6 +70,9 @@ pub(super) struct AddArgs {
     /// A role and the code of its area, such as `mediator@BY`; may be given several times.
     #[arg(long = "role", value_name = "ROLE@AREA")]
     roles: Vec<String>,
+    /// The identity that the account had on a server that was lost, as `fengqiao restore status` tells it: his phone goes on with it.
+    #[arg(long, value_name = "UUID")]
+    id: Option<String>,
     /// A file whose first line is the password. Otherwise the variable FENGQIAO_PASSWORD, otherwise a line from standard input.
     #[arg(long, value_name = "FILE")]
     password_file: Option<PathBuf>,
@@ -148,11 +151,13 @@ fn reassign(config: Config, text: &str, from: &str, to: &str) -> Result<(), Fail
 
 fn add(config: Config, args: &AddArgs) -> Result<(), Failure> {
     let roles = args.roles.iter().map(|text| role(text)).collect::<Result<Vec<_>, _>>()?;
+    let id = args.id.as_deref().map(str::parse::<UserId>).transpose().map_err(|e: IdError| Failure::input(e))?;
     let password = password(args.password_file.as_deref())?;
     let app = open(config)?;
     let now_ms = app.now_ms();
     app.db.transaction(|conn| -> Result<(), Failure> {
-        let id = users::add(conn, &args.login, &args.name, &password, now_ms, &app.entropy).map_err(|e| match e {
+        let id = id.unwrap_or_else(|| UserId::from_parts(now_ms, app.entropy.ten()));
+        let id = users::add_as(conn, id, (&args.login, &args.name, &password), now_ms).map_err(|e| match e {
             users::UserError::Db(e) => Failure::from(e),
             e => Failure::input(e),
         })?;

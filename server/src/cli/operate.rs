@@ -11,7 +11,6 @@ use crate::accounts::keys::{Keys, Purpose};
 use crate::app::App;
 use crate::areas;
 use crate::audit::{Act, Origin};
-use crate::backup::BackupError;
 use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::db::{AnyConnection, Database};
@@ -145,20 +144,4 @@ pub(super) fn backup(config: Config, file: &Path) -> Result<(), Failure> {
     noted(&db, "backup.make", file.file_name().unwrap_or_default().to_string_lossy())?;
     let records = crate::backup::backup(&db, file)?;
     say(&format!("{records} records in {}; copy the contents of attachments too: {objects}", file.display()))
-}
-
-pub(super) fn restore(config: Config, file: &Path) -> Result<(), Failure> {
-    let law = crate::app::law(&config)?;
-    let db = Database::open(&config.database)?;
-    db.migrate()?;
-    let records = crate::backup::restore(&db, &law, file, SystemClock.now_ms(), &crate::clock::SystemEntropy).map_err(
-        |e| match e {
-            BackupError::Db(e) => Failure::from(e),
-            e => Failure::input(e),
-        },
-    )?;
-    say(&format!(
-        "{records} records restored; the journal has a new identity, and phones will offer again what is missing. \
-         What the store of attachments still holds is found again by itself; `fengqiao attachments verify` tells what is missing"
-    ))
 }

@@ -293,5 +293,35 @@ diesel::table! {
         confirmed_ms -> Nullable<BigInt>,
     }
 }
+diesel::table! {
+    restores (journal) {
+        journal -> Text,
+        former -> Text,
+        backup_ms -> BigInt,
+        restored_ms -> BigInt,
+        documents -> BigInt,
+        changes -> BigInt,
+    }
+}
+diesel::table! {
+    resupplies (journal, device) {
+        journal -> Text,
+        device -> Text,
+        met_ms -> BigInt,
+        last_ms -> BigInt,
+        open_documents -> BigInt,
+        done_ms -> Nullable<BigInt>,
+    }
+}
+diesel::table! {
+    resupplied_documents (journal, document, device) {
+        journal -> Text,
+        document -> Text,
+        device -> Text,
+        changes -> BigInt,
+        code -> Nullable<Text>,
+    }
+}
 diesel::allow_tables_to_appear_in_same_query!(areas, assignments, users, devices, sessions);
 diesel::allow_tables_to_appear_in_same_query!(cases, erasures);
+diesel::allow_tables_to_appear_in_same_query!(journal, users);

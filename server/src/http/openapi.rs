@@ -7,7 +7,7 @@ use utoipa::{Modify, OpenApi};
 use super::problem::Problem;
 use super::{
     areas, assignments, attachments, audit, auth, cases, devices, erasures, events, halls, health, last_word, orders,
-    patrols, persons, quarantine, relay, sync, uploads, users,
+    patrols, persons, quarantine, relay, restore, sync, uploads, users,
 };
 
 #[derive(OpenApi)]
@@ -29,6 +29,7 @@ use super::{
         uploads::options, uploads::create, uploads::state, uploads::send, uploads::end,
         attachments::download, attachments::thumbnail, attachments::missing,
         audit::list,
+        restore::status,
         persons::reveal, persons::search,
         erasures::list, erasures::ask, erasures::decide, erasures::proof,
         health::healthz, health::readyz, health::metrics,

@@ -10,12 +10,13 @@ use sync_core::error::{Refusal, RefusalCode};
 use sync_core::ids::{AreaCode, DeviceId, DocumentId};
 use sync_core::limits;
 use sync_core::sync::orders::Orders;
+use sync_core::sync::pledge::{PledgeNote, Resupplied};
 use sync_core::sync::relay::ParcelAnswer;
 use sync_core::sync::server::{Opened, scope};
 use sync_core::sync::wire::{
     self, BundleRefused, MEDIA_TYPE, PROTOCOL_VERSION, PushOutcome, PushResult, SyncRequest, SyncResponse, WireError,
 };
-use sync_core::sync::{bundle, token};
+use sync_core::sync::{bundle, pledge, token};
 
 use super::extract::Principal;
 use super::problem::Problem;
@@ -25,7 +26,7 @@ use crate::app::App;
 use crate::audit::{self, Act};
 use crate::db::{AnyConnection, DbError};
 use crate::merge::Context;
-use crate::{erasure, feed, merge, orders, quarantine, relay};
+use crate::{erasure, feed, merge, orders, quarantine, relay, restore};
 
 /// Adds this room's routes.
 pub fn routes(config: &mut web::ServiceConfig) {
@@ -93,10 +94,13 @@ pub fn exchange(app: &App, principal: &Principal, device: DeviceId, body: &[u8])
     // What is carried for others is settled by itself, parcel by parcel: none of it can hold up the carrier.
     let parcels = request.relay.as_ref().map(|r| r.parcels.as_slice()).unwrap_or_default();
     let relayed = relay::take_all(app, parcels, device)?;
+    let resupplied = restore::take(app, device, request.resupply.as_ref())?;
     // With nothing to write no community is locked; what the phone told of itself is committed along with what it sent.
     let heard = |conn: &mut AnyConnection| -> Result<SyncResponse, Problem> {
-        let answer = answer(app, conn, principal, device, &request, &opened, relayed.clone())?;
+        let carried = (relayed.clone(), resupplied.clone());
+        let answer = answer(app, conn, principal, device, &request, &opened, carried)?;
         devices::seen(conn, device, &request.health, app.now_ms())?;
+        restore::note_progress(conn, app, device, &request, &answer)?;
         delivered(app, conn, principal, &answer)?;
         Ok(answer)
     };
@@ -133,7 +137,7 @@ fn answer(
     device: DeviceId,
     request: &SyncRequest,
     opened: &[Result<Opened, Refusal>],
-    relayed: Vec<ParcelAnswer>,
+    (relayed, resupplied): (Vec<ParcelAnswer>, Vec<Resupplied>),
 ) -> Result<SyncResponse, Problem> {
     let context = app.context();
     let (now_ms, identity) = (context.now_ms, context.journal);
@@ -172,19 +176,26 @@ fn answer(
         orders::confirm(conn, device, confirmed, now_ms)?;
         orders::forget_served(conn, device, confirmed)?;
     }
-    let holding: Vec<AreaCode> = request.cursors.iter().map(|c| c.community.clone()).collect();
+    let mut holding: Vec<AreaCode> = request.cursors.iter().map(|c| c.community.clone()).collect();
+    if app.restored && request.journal != Some(identity) {
+        // It may hold what this server lacks: nothing goes as a whole, every document is compared first.
+        holding.clear();
+    }
     let asker = feed::Asker {
         device,
         subject: &principal.subject,
         cursors,
         holding: &holding,
         doubts: &request.doubts,
+        restored: app.restored,
+        unproven: request.resupply.as_ref().map(|r| r.unproven.as_slice()).unwrap_or_default(),
         sent: &sent,
         history_from_ms: now_ms.saturating_sub(app.config.history_days.saturating_mul(86_400_000)),
     };
     let mut feed = feed::collect(conn, &asker)?;
     let spoken_of: Vec<DocumentId> = results.iter().map(|r: &PushResult| r.document).collect();
     let spoken_of = [spoken_of, feed.wanted.iter().map(|w| w.document).collect()].concat();
+    let standing = std::mem::take(&mut feed.standing);
     let erased = erasure::orders(conn, device, (cursors, &feed.cursors), &spoken_of, now_ms)?;
     feed.wanted.retain(|w| !erased.contains(&w.document));
     orders::purge(conn, device, &feed.purge, now_ms, &app.entropy)?;
@@ -201,7 +212,7 @@ fn answer(
             let scope = scope(&principal.subject, c);
             request.cursors.iter().any(|k| k.community == *c && k.scope == scope)
         });
-    Ok(SyncResponse {
+    let mut response = SyncResponse {
         version: PROTOCOL_VERSION,
         journal: identity,
         now_ms,
@@ -218,7 +229,31 @@ fn answer(
         grants: (!known_scope).then(|| principal.subject.grants.clone()),
         more: feed.more || more_purges,
         relay: relay::news(app, conn, principal, request.relay.as_ref(), !known_scope, relayed)?,
-    })
+        pledge: None,
+        resupplied,
+    };
+    response.pledge = pledge(app, conn, request, &standing, &response)?;
+    Ok(response)
+}
+
+/// The server's word for what an answer acknowledges and delivers; none for one that does neither.
+fn pledge(
+    app: &App,
+    conn: &mut AnyConnection,
+    request: &SyncRequest,
+    standing: &[bool],
+    response: &SyncResponse,
+) -> Result<Option<PledgeNote>, Problem> {
+    let standing = pledge::bits(standing.iter().copied());
+    let doubts = request.doubts.iter().map(|d| (d.document, d.heads.as_slice()));
+    let list = pledge::list(&pledge::pledged(response, &standing, doubts));
+    if list.is_empty() {
+        return Ok(None);
+    }
+    let keys = app.relay_keys(conn)?;
+    let key = keys.current().ok_or_else(|| Problem::internal(&"there is no key for relay"))?;
+    let signature = pledge::sign(key, response.journal, response.now_ms, &list);
+    Ok(Some(PledgeNote { signature, standing }))
 }
 
 /// Opens one bundle: its device must be known, belong to its author, and have signed it.

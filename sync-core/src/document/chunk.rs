@@ -1,6 +1,8 @@
 //! Reads the outside of a change chunk by hand, with a bound on every count, before Automerge's own loader sees a byte: that
 //! loader sums untrusted run lengths and inflates without a limit.
 
+use sha2::{Digest, Sha256};
+
 use crate::error::{Refusal, RefusalCode};
 use crate::limits;
 
@@ -112,6 +114,25 @@ pub(super) fn inspect(bytes: &[u8]) -> Result<(), Refusal> {
         body.sized(64, "other actors")?;
     }
     columns(&mut body)
+}
+
+/// The hash of a chunk and what it depends on; its content is not looked at. `None` when its outside is not that of a change.
+pub(super) fn links(bytes: &[u8]) -> Option<([u8; 32], &[[u8; 32]])> {
+    let mut chunk = Reader { rest: bytes };
+    let is_change = chunk.take(4, "magic bytes").ok()? == MAGIC;
+    chunk.take(4, "checksum").ok()?;
+    let hashed = chunk.rest;
+    if !is_change || chunk.byte("chunk type").ok()? != CHUNK_CHANGE {
+        return None;
+    }
+    let body = chunk.sized(limits::CHANGE_BYTES_MAX, "chunk length").ok()?;
+    let mut body = Reader { rest: body };
+    let deps = usize::try_from(body.unsigned("dependencies").ok()?).ok()?;
+    if deps > limits::CHANGE_DEPS_MAX || !chunk.rest.is_empty() {
+        return None;
+    }
+    let deps = body.take(deps * 32, "dependencies").ok()?;
+    Some((Sha256::digest(hashed).into(), deps.as_chunks::<32>().0))
 }
 
 fn columns(body: &mut Reader<'_>) -> Result<(), Refusal> {

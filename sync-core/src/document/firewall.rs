@@ -104,6 +104,12 @@ impl Document {
         decode(bytes)
     }
 
+    /// The hash of a change and what it depends on, by its outside alone; `None` when it is no change.
+    pub fn links(bytes: &[u8]) -> Option<(ChangeHash, Vec<ChangeHash>)> {
+        let (hash, deps) = chunk::links(bytes)?;
+        Some((ChangeHash(hash), deps.iter().map(|d| ChangeHash(*d)).collect()))
+    }
+
     /// Founds a document from its first change.
     pub fn found(bytes: &[u8], trust: Trust) -> Result<(Self, Inspected), Refusal> {
         Self::found_decoded(&decode(bytes)?, trust)

@@ -1,7 +1,7 @@
 //! One sync, as bytes out and bytes in: it knows nothing of HTTP, threads or wall clocks. It is over when everything made here was
 //! acknowledged or refused, and nothing more is to be fetched; what it cannot bring about for one record holds up no other.
 
-mod ending;
+pub(super) mod ending;
 pub(super) mod incoming;
 pub(super) mod outgoing;
 pub(super) mod withdraw;
@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use rusqlite::Transaction;
 
 use super::forward::Forwarding;
-use super::{Phone, PhoneError, TokenAt, purge, relay};
+use super::{Phone, PhoneError, TokenAt, purge, relay, resupply};
 use crate::document::ChangeHash;
 use crate::error::RefusalCode;
 use crate::ids::{DeviceId, DocumentId, JournalId};
@@ -51,6 +51,8 @@ pub struct SyncProgress {
     pub relayed: u64,
     /// Documents forgotten because their owner may no longer see them.
     pub purged: u64,
+    /// Documents of which a restored server has answered for what it had lost.
+    pub resupplied: u64,
 }
 
 /// A sync under way.
@@ -70,7 +72,8 @@ pub struct SyncSession {
     /// Its bundles, in order: of which device, with which documents.
     bundles: Vec<(DeviceId, Vec<DocumentId>)>,
     /// In the order they were asked: the server answers from the front.
-    doubted: Vec<DocumentId>,
+    doubted: Vec<Doubt>,
+    resupply: resupply::Handing,
     confirming: Confirmed,
     parcels: relay::Handing,
     forwarding: Forwarding,
@@ -98,6 +101,7 @@ impl SyncSession {
             carried: Vec::new(),
             bundles: Vec::new(),
             doubted: Vec::new(),
+            resupply: resupply::Handing::default(),
             confirming: Confirmed::default(),
             parcels: relay::Handing::default(),
             forwarding: Forwarding::default(),
@@ -106,8 +110,8 @@ impl SyncSession {
     }
 
     /// Documents of which the server cannot take what is unsent.
-    pub(super) fn stuck(&self) -> &BTreeMap<DocumentId, Why> {
-        &self.stuck
+    pub(super) fn stuck(&self) -> BTreeSet<DocumentId> {
+        self.stuck.keys().copied().collect()
     }
 
     /// The next request, or `None` when the sync has come to its end.
@@ -119,16 +123,20 @@ impl SyncSession {
         let made = phone.0.store.read(|conn| -> Result<_, PhoneError> {
             let who = Phone::enrolment(conn)?;
             let others = self.forwarding.ask(conn)?;
-            let (mut rows, mut left) = outgoing::take(conn, &self.stuck)?;
+            let mut later = self.stuck();
+            later.extend(resupply::Handing::waiting(conn)?);
+            let (mut rows, mut left) = outgoing::take(conn, &later)?;
             if !others.is_empty() {
                 left += u64::try_from(std::mem::take(&mut rows).len()).unwrap_or(0);
             }
-            let mut doubts = documents::doubts(conn, limits::REQUEST_DOUBTS_TARGET + self.unread.len())?;
-            doubts.retain(|id| !self.unread.contains_key(id));
+            let parked = self.unread.len() + self.resupply.refused.len();
+            let mut doubts = documents::doubts(conn, limits::REQUEST_DOUBTS_TARGET + parked)?;
+            doubts.retain(|id| !self.unread.contains_key(id) && !self.resupply.is_parked(id));
             doubts.truncate(limits::REQUEST_DOUBTS_TARGET);
             let confirmed = purge::confirmed(&phone, conn)?;
             let purged = confirmed.documents.len() + confirmed.communities.len() > 0;
             let due = !rows.is_empty() || !doubts.is_empty() || !others.is_empty() || purged;
+            let due = due || self.resupply.is_due(conn)?;
             let settled = self.rounds > 0 && !self.more && !due;
             let ask = self.parcels.ask(&phone, conn, settled)?;
             if settled && !ask.asks() {
@@ -162,16 +170,18 @@ impl SyncSession {
                     true => sealed.into_iter().map(|s| s.signed).collect(),
                     false => others,
                 },
+                resupply: self.resupply.ask(conn, heads.len())?,
                 doubts: heads,
                 undecided: decisions::undecided(conn, limits::REQUEST_UNDECIDED_MAX)?,
                 health: Health { version: self.version.clone(), wall_ms: phone.0.host.now_ms(), backlog: left },
                 relay: Some(ask),
                 confirmed: Some(confirmed).filter(|c| *c != Confirmed::default()),
             };
-            Ok(Some((request, doubts, carried)))
+            Ok(Some((request, carried)))
         })?;
-        let Some((request, asked, carried)) = made else {
-            let left = self.stuck.iter().chain(&self.unread).map(|(id, why)| (*id, why.clone())).collect();
+        let Some((request, carried)) = made else {
+            let left = self.stuck.iter().chain(&self.unread).map(|(id, why)| (*id, why.clone()));
+            let left = left.chain(self.resupply.left_out()).collect();
             let ended = phone.0.store.write(|tx| ending::end(tx, &left))?;
             return ended.map(|()| None).map_err(PhoneError::Incomplete);
         };
@@ -182,7 +192,7 @@ impl SyncSession {
             phone.0.store.write(|tx| standing::note_sent(tx, &carried, now_ms))?;
         }
         self.carried = carried;
-        self.doubted = asked;
+        self.doubted.clone_from(&request.doubts);
         self.rounds += 1;
         wire::encode(&request).map(Some).map_err(|e| PhoneError::Protocol(e.to_string()))
     }
@@ -207,7 +217,12 @@ impl SyncSession {
         }
         self.carried.clear();
         self.more = response.more;
-        let steps = progress.sent + progress.received + progress.refused + progress.relayed + progress.purged;
+        let steps = progress.sent
+            + progress.received
+            + progress.refused
+            + progress.relayed
+            + progress.purged
+            + progress.resupplied;
         let moved = steps > 0 || response.more || self.parcels.proved;
         self.idle_rounds = if moved { 0 } else { self.idle_rounds + 1 };
         if !touched.is_empty() {
@@ -247,6 +262,8 @@ impl SyncSession {
         let mut asked = std::mem::take(&mut self.doubted);
         // The answer was full before it came to the last ones: they are asked again.
         asked.truncate(asked.len().saturating_sub(usize::try_from(response.unanswered).unwrap_or(usize::MAX)));
+        let doubts = asked;
+        let asked: Vec<DocumentId> = doubts.iter().map(|d| d.document).collect();
         documents::settle(tx, &asked)?;
         standing::note_answered(tx, &self.carried)?;
         purge::heard(tx, &std::mem::take(&mut self.confirming))?;
@@ -281,8 +298,9 @@ impl SyncSession {
         for decision in &response.decisions {
             decisions::note(tx, decision)?;
         }
+        progress.resupplied = self.resupply.hear(tx, &response.resupplied)?;
         for wanted in &response.wanted {
-            outgoing::supply(tx, wanted)?;
+            self.resupply.wanted(tx, wanted)?;
         }
         for id in asked.iter().filter(|id| !response.wanted.iter().any(|w| w.document == **id)) {
             documents::mark_synced(tx, *id, response.now_ms)?;
@@ -306,6 +324,7 @@ impl SyncSession {
             set_meta_json(tx, "enrolment", &enrolment)?;
         }
         progress.relayed += self.parcels.hear(tx, response.relay.as_ref(), response.now_ms)?;
+        resupply::note_pledge(tx, response, &doubts)?;
         progress.pending = outbox::count(tx, None)?;
         Ok(progress)
     }

@@ -62,7 +62,7 @@ impl LastWords {
         let phone = &self.phone;
         let word = phone.0.store.read(|conn| -> Result<LastWord, PhoneError> {
             let who = Phone::enrolment(conn)?;
-            let (rows, _) = outgoing::take(conn, self.session.stuck())?;
+            let (rows, _) = outgoing::take(conn, &self.session.stuck())?;
             let bundles = outgoing::bundles(phone, conn, &who, rows)?;
             Ok(LastWord { device: who.device, bundles, wiped: None })
         })?;

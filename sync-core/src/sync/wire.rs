@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::orders::{Confirmed, Orders};
 use super::packed;
+use super::pledge::{PledgeNote, Resupplied, Resupply};
 use super::relay::{RelayAsk, RelayNews};
 use crate::authority::Grant;
 use crate::document::ChangeHash;
@@ -205,6 +206,9 @@ pub struct SyncRequest {
     /// What it has purged since it was told to, and the policy it keeps.
     #[serde(rename = "x", default, skip_serializing_if = "Option::is_none")]
     pub confirmed: Option<Confirmed>,
+    /// What it hands in to a restored server, whoever made it.
+    #[serde(rename = "p", default, skip_serializing_if = "Option::is_none")]
+    pub resupply: Option<Resupply>,
 }
 
 /// What became of one pushed change.
@@ -319,6 +323,12 @@ pub struct SyncResponse {
     /// What concerns relay.
     #[serde(rename = "k", default, skip_serializing_if = "Option::is_none")]
     pub relay: Option<RelayNews>,
+    /// The server's pledge for what this answer acknowledges and delivers; absent when it does neither.
+    #[serde(rename = "s", default, skip_serializing_if = "Option::is_none")]
+    pub pledge: Option<PledgeNote>,
+    /// What became of what was handed in to a restored server.
+    #[serde(rename = "p", default, skip_serializing_if = "Vec::is_empty")]
+    pub resupplied: Vec<Resupplied>,
 }
 
 fn is_zero(n: &u32) -> bool {
@@ -384,6 +394,7 @@ impl SyncRequest {
             Some((n, max, what)) => Err(WireError::Malformed(format!("{n} {what}; the limit is {max}"))),
             None => {
                 self.confirmed.as_ref().map_or(Ok(()), Confirmed::check)?;
+                self.resupply.as_ref().map_or(Ok(()), Resupply::check)?;
                 self.relay.as_ref().map_or(Ok(()), RelayAsk::check)
             }
         }
@@ -391,49 +402,4 @@ impl SyncRequest {
 }
 
 #[cfg(test)]
-mod tests {
-
-    use super::*;
-
-    fn request() -> SyncRequest {
-        SyncRequest {
-            version: PROTOCOL_VERSION,
-            device: DeviceId(uuid::Uuid::nil()),
-            journal: None,
-            cursors: vec![],
-            bundles: vec![],
-            doubts: vec![],
-            undecided: Vec::new(),
-            health: Health::default(),
-            relay: None,
-            confirmed: None,
-        }
-    }
-
-    #[test]
-    fn a_request_reads_back_as_it_was_written() {
-        let bytes = encode(&request()).unwrap();
-        assert_eq!(decode::<SyncRequest>(&bytes).unwrap(), request());
-    }
-
-    #[test]
-    fn a_bomb_is_refused_without_being_inflated() {
-        let bomb = zstd::bulk::compress(&vec![0u8; limits::WIRE_INFLATED_BYTES_MAX + 10], 3).unwrap();
-        assert!(bomb.len() < 10_000);
-        assert_eq!(decode::<SyncRequest>(&bomb), Err(WireError::TooLarge { max: limits::WIRE_INFLATED_BYTES_MAX }));
-    }
-
-    #[test]
-    fn cut_or_garbled_bytes_are_refused() {
-        let good = encode(&request()).unwrap();
-        for n in 0..good.len() {
-            assert!(decode::<SyncRequest>(&good[..n]).is_err(), "{n} bytes");
-        }
-        assert!(decode::<SyncRequest>(b"hello").is_err());
-        let mut plain = to_cbor(&request()).unwrap();
-        plain.push(0);
-        assert!(from_cbor::<SyncRequest>(&plain).is_err());
-        // a list that says it has four thousand million entries
-        assert!(from_cbor::<Vec<u8>>(&[0x9a, 0xff, 0xff, 0xff, 0xff]).is_err());
-    }
-}
+mod tests;

@@ -309,6 +309,7 @@ proptest! {
             health: wire::Health::default(),
             relay: None,
             confirmed: None,
+            resupply: None,
         };
         let mutated = mutate(&wire::to_cbor(&request).unwrap(), &cuts, false);
         let _ = wire::decode::<SyncRequest>(&zstd::bulk::compress(&mutated, 1).unwrap());

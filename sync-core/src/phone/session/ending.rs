@@ -21,7 +21,7 @@ pub(in crate::phone) struct Why {
 }
 
 impl Why {
-    pub(super) fn new(code: &str, detail: impl Into<String>) -> Self {
+    pub(in crate::phone) fn new(code: &str, detail: impl Into<String>) -> Self {
         Self { code: code.to_owned(), detail: detail.into() }
     }
 }

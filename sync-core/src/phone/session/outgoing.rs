@@ -10,7 +10,7 @@ use crate::limits;
 use crate::phone::{Enrolment, Phone, PhoneError};
 use crate::store::outbox::{self, OutboxRow};
 use crate::store::{actors, documents};
-use crate::sync::wire::{Bundle, BundleChange, BundleEntry, Bytes, Doubt, SignedBundle};
+use crate::sync::wire::{Bundle, BundleChange, BundleEntry, Bytes, SignedBundle};
 use crate::time::{Hlc, TimeClaim};
 
 /// How many rows are read at once: a row may be a quarter of a megabyte.
@@ -24,9 +24,9 @@ pub(super) struct Sealed {
 }
 
 /// What the next request carries, leaving these documents out, and how many changes stay behind it.
-pub(in crate::phone) fn take<T>(
+pub(in crate::phone) fn take(
     conn: &Connection,
-    left_out: &BTreeMap<DocumentId, T>,
+    left_out: &BTreeSet<DocumentId>,
 ) -> Result<(Vec<OutboxRow>, u64), PhoneError> {
     let mut rows: Vec<OutboxRow> = Vec::new();
     let (mut bytes, mut ordinal, mut full) = (0, 0, false);
@@ -34,7 +34,7 @@ pub(in crate::phone) fn take<T>(
         let page = outbox::after(conn, ordinal, PAGE)?;
         let Some(last) = page.last() else { break };
         ordinal = last.ordinal;
-        for row in page.into_iter().filter(|r| !left_out.contains_key(&r.document)) {
+        for row in page.into_iter().filter(|r| !left_out.contains(&r.document)) {
             bytes += row.bytes.len() + 200;
             // A single change larger than the target still travels, alone.
             full =
@@ -115,16 +115,24 @@ pub(super) fn seal(
     Ok((out, unknown))
 }
 
-/// Sends again what the server lacks of a document and this phone wrote, under whichever of its actors and for whomever.
-pub(super) fn supply(tx: &Transaction<'_>, wanted: &Doubt) -> Result<(), PhoneError> {
-    let Some(stored) = documents::load_readable(tx, wanted.document)? else { return Ok(()) };
-    let history: BTreeMap<ChangeHash, i64> = stored.document.history().into_iter().map(|c| (c.hash, c.at_ms)).collect();
-    for change in stored.document.changes_since(&wanted.heads) {
-        let Some(owner) = actors::owner(tx, change.actor)? else { continue };
+/// Sends again what the server lacks of a document and this phone wrote, under whichever of its actors and for whomever. Gives
+/// whether others wrote something of it, which this phone cannot send.
+pub(in crate::phone) fn supply(
+    tx: &Transaction<'_>,
+    document: &Document,
+    heads: &[ChangeHash],
+) -> Result<bool, PhoneError> {
+    let history: BTreeMap<ChangeHash, i64> = document.history().into_iter().map(|c| (c.hash, c.at_ms)).collect();
+    let mut of_others = false;
+    for change in document.changes_since(heads) {
+        let Some(owner) = actors::owner(tx, change.actor)? else {
+            of_others = true;
+            continue;
+        };
         // Its evidence went with the acknowledgement; what is left is its author's word.
         let wall_ms = history.get(&change.hash).copied().unwrap_or_default();
         let at = TimeClaim { hlc: Hlc { wall_ms, count: 0 }, anchor: None };
-        outbox::push(tx, wanted.document, owner.author, &change, &at)?;
+        outbox::push(tx, document.meta().id, owner.author, &change, &at)?;
     }
-    Ok(())
+    Ok(of_others)
 }

@@ -136,6 +136,8 @@ impl Hall {
             relay: None,
             orders: None,
             unanswered: 0,
+            pledge: None,
+            resupplied: Vec::new(),
         })
         .unwrap()
     }

@@ -1,0 +1,3 @@
+DROP TABLE resupplied_documents;
+DROP TABLE resupplies;
+DROP TABLE restores;

@@ -1,0 +1,162 @@
+//! Handing in to a restored server what it has lost, whoever made it: everything that its pledges prove to have stood in its journal.
+//! What only this phone has written and nobody ever acknowledged goes the ordinary way, signed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rusqlite::{Connection, Transaction};
+
+use super::PhoneError;
+use super::relay::KnownKeys;
+use super::session::ending::Why;
+use super::session::outgoing;
+use crate::document::ChangeHash;
+use crate::error::RefusalCode;
+use crate::ids::DocumentId;
+use crate::limits;
+use crate::store::{documents, pledges};
+use crate::sync::pledge::{self, Pledge, Resupplied, Resupply};
+use crate::sync::wire::{Bytes, Delivery, Doubt, SyncResponse};
+
+/// How often one document is handed in in one sync: once is enough unless something was lost on the way.
+const ATTEMPTS_MAX: u32 = 3;
+
+/// What one sync hands in.
+#[derive(Default)]
+pub(super) struct Handing {
+    attempts: BTreeMap<DocumentId, u32>,
+    /// Documents of the request under way.
+    asked: Vec<DocumentId>,
+    /// Documents of which the server lacks what this phone cannot prove; those of them that the server was told of.
+    unproven: BTreeSet<DocumentId>,
+    told: BTreeSet<DocumentId>,
+    telling: Vec<DocumentId>,
+    /// Documents that the server refused, with why.
+    pub(super) refused: BTreeMap<DocumentId, (RefusalCode, String)>,
+    /// Those of them that were compared again since: they wait for the next sync.
+    parked: BTreeSet<DocumentId>,
+}
+
+/// Whether people at the hall can mend it, so that it is worth another attempt with the next sync.
+fn can_be_mended(code: RefusalCode) -> bool {
+    matches!(code, RefusalCode::ForeignArea | RefusalCode::ForeignJournal)
+}
+
+impl Handing {
+    /// Documents whose own changes wait until what they build on was handed in.
+    pub(super) fn waiting(conn: &Connection) -> Result<Vec<DocumentId>, PhoneError> {
+        Ok(pledges::waiting(conn)?.into_iter().map(|(id, _)| id).collect())
+    }
+
+    /// What the next request hands in; `None` when there is nothing to say. `doubts` are asked with the same request.
+    pub(super) fn ask(&mut self, conn: &Connection, doubts: usize) -> Result<Option<Resupply>, PhoneError> {
+        self.asked.clear();
+        let mut resupply = Resupply::default();
+        let mut shown: BTreeSet<i64> = BTreeSet::new();
+        let mut bytes = 0;
+        for (id, heads) in pledges::waiting(conn)? {
+            if bytes >= limits::REQUEST_TARGET_BYTES || shown.len() >= limits::REQUEST_PLEDGES_MAX / 2 {
+                break;
+            }
+            self.asked.push(id);
+            let Some(stored) = documents::load_readable(conn, id)? else { continue };
+            let pledged = pledges::of(conn, id)?;
+            let proven = pledges::covered(&stored.document, pledged.iter().map(|(hash, _)| *hash));
+            let missing = stored.document.changes_since(&heads);
+            let given = missing.into_iter().filter(|c| proven.contains(&c.hash));
+            let changes: Vec<Bytes> = given.map(|c| Bytes::from(c.bytes)).collect();
+            bytes += changes.iter().map(|c| c.len()).sum::<usize>();
+            for (_, number) in pledged {
+                if shown.insert(number) {
+                    let pledge = pledges::pledge(conn, number)?;
+                    bytes += pledge.list.len() + 100;
+                    resupply.pledges.push(pledge);
+                }
+            }
+            let meta = stored.document.meta();
+            let (kind, community) = (meta.kind, meta.community.clone());
+            resupply.documents.push(Delivery { document: id, kind, community, changes });
+        }
+        self.telling = self.unproven.difference(&self.told).copied().take(limits::REQUEST_DOUBTS_TARGET).collect();
+        resupply.unproven.clone_from(&self.telling);
+        let busy = u64::try_from(self.asked.len() + doubts).unwrap_or(u64::MAX);
+        resupply.left = pledges::open_count(conn)?.saturating_sub(busy);
+        let says = !self.asked.is_empty() || doubts > 0 || !self.telling.is_empty();
+        Ok(says.then_some(resupply))
+    }
+
+    /// Whether it is worth a request of its own.
+    pub(super) fn is_due(&self, conn: &Connection) -> Result<bool, PhoneError> {
+        Ok(self.unproven.len() > self.told.len() || !pledges::waiting(conn)?.is_empty())
+    }
+
+    /// Takes the server's answers; gives how many documents have moved.
+    pub(super) fn hear(&mut self, tx: &Transaction<'_>, answers: &[Resupplied]) -> Result<u64, PhoneError> {
+        self.told.extend(std::mem::take(&mut self.telling));
+        let asked = std::mem::take(&mut self.asked);
+        let mut moved = 0;
+        for id in asked {
+            pledges::handed_in(tx, id)?;
+            // A server that says nothing of it cannot be supplied.
+            let Some(answer) = answers.iter().find(|a| a.document == id) else { continue };
+            moved += 1;
+            // Compared once more: what is left of it is this phone's own to send, and what stands is pledged anew.
+            documents::doubt(tx, id)?;
+            if let Some(refused) = &answer.refused {
+                self.refused.insert(id, refused.clone());
+            }
+        }
+        Ok(moved)
+    }
+
+    /// The server lacks something of a document.
+    pub(super) fn wanted(&mut self, tx: &Transaction<'_>, wanted: &Doubt) -> Result<(), PhoneError> {
+        let id = wanted.document;
+        let Some(stored) = documents::load_readable(tx, id)? else { return Ok(()) };
+        let missing: BTreeSet<ChangeHash> =
+            stored.document.changes_since(&wanted.heads).into_iter().map(|c| c.hash).collect();
+        let pledged = pledges::of(tx, id)?;
+        let proven = pledges::covered(&stored.document, pledged.into_iter().map(|(hash, _)| hash));
+        let attempts = self.attempts.entry(id).or_default();
+        if missing.iter().any(|h| proven.contains(h)) && !self.refused.contains_key(&id) && *attempts < ATTEMPTS_MAX {
+            *attempts += 1;
+            return Ok(pledges::hand_in(tx, id, &wanted.heads)?);
+        }
+        let of_others = outgoing::supply(tx, &stored.document, &wanted.heads)?;
+        if self.refused.get(&id).is_some_and(|(code, _)| can_be_mended(*code)) {
+            self.parked.insert(id);
+            documents::doubt(tx, id)?;
+        } else if of_others {
+            self.unproven.insert(id);
+        }
+        Ok(())
+    }
+
+    /// Whether a document is not asked about any more in this sync.
+    pub(super) fn is_parked(&self, id: &DocumentId) -> bool {
+        self.parked.contains(id)
+    }
+
+    /// What the server did not take, with why.
+    pub(super) fn left_out(&self) -> impl Iterator<Item = (DocumentId, Why)> {
+        self.refused.iter().map(|(id, (code, detail))| (*id, Why::new(code.as_str(), detail.clone())))
+    }
+}
+
+/// Keeps the pledge of an answer, if it is one. `doubts`: what was asked, with the heads held then.
+pub(super) fn note_pledge(tx: &Transaction<'_>, response: &SyncResponse, doubts: &[Doubt]) -> Result<(), PhoneError> {
+    let Some(note) = &response.pledge else { return Ok(()) };
+    let doubts = doubts.iter().map(|d| (d.document, d.heads.as_slice()));
+    let pledged = pledge::pledged(response, &note.standing, doubts);
+    let pledge = Pledge {
+        journal: response.journal,
+        at_ms: response.now_ms,
+        signature: note.signature.clone(),
+        list: Bytes::from(pledge::list(&pledged)),
+    };
+    let keys = KnownKeys::load(tx)?.map(|k| k.verify).unwrap_or_default();
+    // One that this phone cannot verify would only be refused by whom it is shown to.
+    if pledge.is_genuine(&keys) {
+        pledges::keep(tx, &pledge, &pledged)?;
+    }
+    Ok(())
+}

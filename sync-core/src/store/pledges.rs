@@ -1,0 +1,120 @@
+//! The server's pledges, each kept as long as it is the newest word on some change of some document; and the documents that are to
+//! be handed in to a restored server.
+
+use std::collections::BTreeSet;
+
+use rusqlite::{Connection, Transaction};
+
+use super::StoreError;
+use super::documents;
+use crate::document::{ChangeHash, Document};
+use crate::ids::DocumentId;
+use crate::sync::pledge::{Pledge, Pledged};
+use crate::sync::wire::Bytes;
+
+fn hashes(bytes: &[u8]) -> Vec<ChangeHash> {
+    bytes.as_chunks::<32>().0.iter().map(|h| ChangeHash(*h)).collect()
+}
+
+/// Keeps a pledge with the documents that it is about, as far as they are here; drops what it makes superfluous.
+pub fn keep(tx: &Transaction<'_>, pledge: &Pledge, pledged: &Pledged) -> Result<(), StoreError> {
+    tx.prepare_cached("INSERT INTO pledges (journal, at_ms, signature, list) VALUES (?1, ?2, ?3, ?4)")?.execute((
+        pledge.journal.to_string(),
+        pledge.at_ms,
+        pledge.signature.as_slice(),
+        pledge.list.as_slice(),
+    ))?;
+    let number = tx.last_insert_rowid();
+    let mut superseded: BTreeSet<i64> = [number].into();
+    for (document, fresh) in pledged {
+        let before = of(tx, *document)?;
+        for hash in fresh {
+            // A document that is not here needs no proof.
+            tx.prepare_cached(
+                "INSERT INTO pledged (document, hash, pledge) SELECT ?1, ?2, ?3 \
+                 WHERE EXISTS (SELECT 1 FROM documents WHERE id = ?1) \
+                 ON CONFLICT (document, hash) DO UPDATE SET pledge = ?3",
+            )?
+            .execute((document.to_string(), hash.0, number))?;
+        }
+        if before.is_empty() {
+            continue;
+        }
+        superseded.extend(before.iter().map(|(_, pledge)| *pledge));
+        let Some(stored) = documents::load_readable(tx, *document)? else { continue };
+        let mut below = covered(&stored.document, fresh.iter().copied());
+        below.retain(|hash| !fresh.contains(hash));
+        for (hash, _) in before.iter().filter(|(hash, _)| below.contains(hash)) {
+            tx.prepare_cached("DELETE FROM pledged WHERE document = ?1 AND hash = ?2")?
+                .execute((document.to_string(), hash.0))?;
+        }
+    }
+    for number in superseded {
+        tx.prepare_cached("DELETE FROM pledges WHERE number = ?1 AND number NOT IN (SELECT pledge FROM pledged)")?
+            .execute([number])?;
+    }
+    Ok(())
+}
+
+/// These changes and all that they build on.
+pub fn covered(document: &Document, heads: impl Iterator<Item = ChangeHash>) -> BTreeSet<ChangeHash> {
+    let mut covered: BTreeSet<ChangeHash> = heads.collect();
+    for change in document.history().iter().rev() {
+        if covered.contains(&change.hash) {
+            covered.extend(change.deps.iter().copied());
+        }
+    }
+    covered
+}
+
+/// The pledged changes of a document, each with the number of its pledge.
+pub fn of(conn: &Connection, document: DocumentId) -> Result<Vec<(ChangeHash, i64)>, StoreError> {
+    let mut statement = conn.prepare_cached("SELECT hash, pledge FROM pledged WHERE document = ?1")?;
+    let rows = statement.query_map([document.to_string()], |r| Ok((ChangeHash(r.get(0)?), r.get(1)?)))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// One pledge.
+pub fn pledge(conn: &Connection, number: i64) -> Result<Pledge, StoreError> {
+    let query = "SELECT journal, at_ms, signature, list FROM pledges WHERE number = ?1";
+    type Row = (String, i64, Vec<u8>, Vec<u8>);
+    let (journal, at_ms, signature, list): Row =
+        conn.prepare_cached(query)?.query_row([number], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?)))?;
+    let journal = journal.parse().map_err(|_| StoreError::Damaged(format!("pledge {number}")))?;
+    Ok(Pledge { journal, at_ms, signature: Bytes::from(signature), list: Bytes::from(list) })
+}
+
+/// Drops pledges of which no document is here any more.
+pub fn drop_unused(tx: &Transaction<'_>) -> Result<(), StoreError> {
+    tx.execute("DELETE FROM pledges WHERE number NOT IN (SELECT pledge FROM pledged)", [])?;
+    Ok(())
+}
+
+/// Notes that a document is to be handed in: the server has these heads of it.
+pub fn hand_in(tx: &Transaction<'_>, document: DocumentId, heads: &[ChangeHash]) -> Result<(), StoreError> {
+    let heads: Vec<u8> = heads.iter().flat_map(|h| h.0).collect();
+    tx.prepare_cached("INSERT OR REPLACE INTO resupply (document, heads) VALUES (?1, ?2)")?
+        .execute((document.to_string(), heads))?;
+    Ok(())
+}
+
+/// Notes that the server has answered for a document.
+pub fn handed_in(tx: &Transaction<'_>, document: DocumentId) -> Result<(), StoreError> {
+    tx.prepare_cached("DELETE FROM resupply WHERE document = ?1")?.execute([document.to_string()])?;
+    Ok(())
+}
+
+/// The documents to be handed in, with what the server has of each.
+pub fn waiting(conn: &Connection) -> Result<Vec<(DocumentId, Vec<ChangeHash>)>, StoreError> {
+    let mut statement = conn.prepare_cached("SELECT document, heads FROM resupply ORDER BY document")?;
+    let rows = statement.query_map([], |r| Ok((r.get::<_, String>(0)?, r.get::<_, Vec<u8>>(1)?)))?;
+    let rows: Vec<(String, Vec<u8>)> = rows.collect::<Result<_, _>>()?;
+    Ok(rows.into_iter().filter_map(|(id, heads)| Some((id.parse().ok()?, hashes(&heads)))).collect())
+}
+
+/// How many documents are in doubt or to be handed in.
+pub fn open_count(conn: &Connection) -> Result<u64, StoreError> {
+    let n: i64 =
+        conn.query_row("SELECT (SELECT count(*) FROM doubts) + (SELECT count(*) FROM resupply)", [], |r| r.get(0))?;
+    Ok(u64::try_from(n).unwrap_or(0))
+}
