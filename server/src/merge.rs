@@ -1,6 +1,7 @@
 //! The one door: a phone's bundle, a desk's edit and the scheduler's events all enter documents here, in one transaction that
 //! appends to the journal and writes the projections. What comes out of it is durable once the caller's transaction is.
 
+mod actors;
 mod aside;
 mod resupply;
 mod shelf;
@@ -23,7 +24,6 @@ use sync_core::time::{Hlc, TimeClaim, Witness};
 use shelf::{Names, Shelf};
 
 use crate::accounts::{devices::Device, users};
-use crate::db::tables::actors;
 use crate::db::{AnyConnection, DbError};
 use crate::erasure;
 use crate::journal::{self, Append};
@@ -75,7 +75,7 @@ pub fn bundle(
     let bundle = &opened.bundle;
     let codes: Vec<AreaCode> = bundle.entries.iter().map(|e| e.community.clone()).collect();
     let known: BTreeSet<AreaCode> = journal::lock(conn, &codes)?.into_iter().collect();
-    let own_actors = claim_actors(conn, context, bundle)?;
+    let own_actors = actors::claim(conn, context, bundle)?;
     let mut shelf = Shelf::read(conn, &bundle.entries)?;
     let mut results = Vec::new();
     for (entry, readings) in opened.entries() {
@@ -94,45 +94,6 @@ pub fn bundle(
         results.extend(taken?);
     }
     Ok(results)
-}
-
-/// Registers the actors that a bundle names; gives those that belong to its device and author.
-fn claim_actors(
-    conn: &mut AnyConnection,
-    context: &Context<'_>,
-    bundle: &Bundle,
-) -> Result<BTreeSet<ActorId>, DbError> {
-    let mut own = BTreeSet::new();
-    for actor in bundle.actors.iter().take(1_000) {
-        let owner: Option<(String, String)> =
-            actors::table.find(actor.0.to_vec()).select((actors::device, actors::author)).first(conn).optional()?;
-        match owner {
-            Some((device, author)) if device == bundle.device.to_string() && author == bundle.user.to_string() => {
-                own.insert(*actor);
-            }
-            // Known from what phones handed in for him after a restore: the first of his phones that claims it has it.
-            Some((device, author)) if device.is_empty() && author == bundle.user.to_string() => {
-                diesel::update(actors::table.find(actor.0.to_vec()))
-                    .set(actors::device.eq(bundle.device.to_string()))
-                    .execute(conn)?;
-                own.insert(*actor);
-            }
-            Some(_) => {}
-            None if server::is_desk_actor(*actor) => {}
-            None => {
-                diesel::insert_into(actors::table)
-                    .values((
-                        actors::actor.eq(actor.0.to_vec()),
-                        actors::device.eq(bundle.device.to_string()),
-                        actors::author.eq(bundle.user.to_string()),
-                        actors::first_ms.eq(context.now_ms),
-                    ))
-                    .execute(conn)?;
-                own.insert(*actor);
-            }
-        }
-    }
-    Ok(own)
 }
 
 #[expect(clippy::too_many_arguments, reason = "each is a different thing that the judgement rests on")]

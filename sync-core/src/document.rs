@@ -6,6 +6,7 @@ mod chunk;
 mod firewall;
 mod grammar;
 mod read;
+mod remake;
 mod stage;
 #[cfg(test)]
 mod tests;

@@ -12,6 +12,7 @@ mod people;
 mod purge;
 mod refused;
 mod relay;
+mod restored;
 mod resupply;
 mod session;
 mod transfer;
@@ -147,6 +148,7 @@ impl Phone {
             set_meta(tx, "actor", &host.sixteen())?;
             Ok(seed)
         })?;
+        restored::opened(&store, path, &*host)?;
         let vault = Vault::beside(path, &transfer::vault_key(&store, &*host)?);
         let key = DeviceKey::from_seed(seed);
         let gate = Mutex::new(lock::Gate::of(&store, &*host)?);
@@ -170,12 +172,7 @@ impl Phone {
             let before = meta_json::<Enrolment>(tx, "enrolment")?;
             if before.is_some_and(|b| b.user != enrolment.user || b.device != enrolment.device) {
                 // Another person writes under another actor.
-                set_meta(tx, "actor", &self.0.host.sixteen())?;
-                for id in documents::ids(tx)? {
-                    let actor = self.0.host.sixteen();
-                    tx.execute("UPDATE documents SET actor = ?2 WHERE id = ?1", (id.to_string(), actor))
-                        .map_err(StoreError::from)?;
-                }
+                self.take_new_actors(tx)?;
             }
             Ok(set_meta_json(tx, "enrolment", enrolment)?)
         })

@@ -4,6 +4,7 @@
 pub(super) mod ending;
 pub(super) mod incoming;
 pub(super) mod outgoing;
+mod refork;
 pub(super) mod withdraw;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};

@@ -155,7 +155,7 @@ impl Phone {
 
 /// Overwrites and removes the files of a store. The first bytes go first: without the salt in them the key opens nothing.
 fn erase(path: &Path) -> Result<(), PhoneError> {
-    for file in [path.to_owned(), beside(path, "-wal"), beside(path, "-shm")] {
+    for file in [path.to_owned(), beside(path, "-wal"), beside(path, "-shm"), beside(path, ".opened")] {
         match OpenOptions::new().write(true).open(&file) {
             Ok(mut open) => {
                 let mut left = open.metadata().map_err(io)?.len();

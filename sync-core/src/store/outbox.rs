@@ -123,6 +123,12 @@ pub fn remove(tx: &Transaction<'_>, hash: &ChangeHash) -> Result<bool, StoreErro
     Ok(tx.prepare_cached("DELETE FROM outbox WHERE hash = ?1")?.execute([hash.0])? > 0)
 }
 
+/// Notes which change was written again as which.
+pub fn note_remade(tx: &Transaction<'_>, former: &ChangeHash, hash: &ChangeHash) -> Result<(), StoreError> {
+    tx.prepare_cached("INSERT OR REPLACE INTO remade (hash, former) VALUES (?1, ?2)")?.execute((hash.0, former.0))?;
+    Ok(())
+}
+
 /// Keeps a refused change with its words.
 pub fn refuse(tx: &Transaction<'_>, refused: &RefusedChange, bytes: &[u8]) -> Result<(), StoreError> {
     tx.prepare_cached(

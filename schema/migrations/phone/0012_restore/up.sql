@@ -29,5 +29,11 @@ CREATE TRIGGER resupply_gone AFTER DELETE ON documents BEGIN
     DELETE FROM resupply WHERE document = old.id;
 END;
 
+-- What this phone wrote again under another actor, because it had been restored from a backup and its own actor was there already.
+CREATE TABLE remade (
+    hash BLOB PRIMARY KEY NOT NULL,
+    former BLOB NOT NULL
+) WITHOUT ROWID;
+
 -- What is here already gets its pledges by being compared once.
 INSERT OR IGNORE INTO doubts (document) SELECT id FROM documents;

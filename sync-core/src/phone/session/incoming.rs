@@ -3,7 +3,9 @@
 
 use rusqlite::Transaction;
 
+use super::refork;
 use crate::document::{Admission, Document, Inspected, Trust};
+use crate::error::RefusalCode;
 use crate::ids::ActorId;
 use crate::phone::{Phone, PhoneError};
 use crate::store::documents::{self, StoredDocument};
@@ -28,6 +30,27 @@ pub(in crate::phone) fn observe<'a>(
     Ok(set_meta_json(tx, "hlc", &hlc)?)
 }
 
+/// Another change stands where this restored phone has written since: what it wrote is written again under another actor.
+fn make_room(
+    phone: &Phone,
+    tx: &Transaction<'_>,
+    document: &Document,
+    actor: ActorId,
+    changes: &[&[u8]],
+) -> Result<Option<(Document, ActorId)>, PhoneError> {
+    let lacking = |c: &&&[u8]| Document::links(c).is_some_and(|(hash, _)| !document.has(&hash));
+    let Some(Ok(decoded)) = changes.iter().find(lacking).map(|c| Document::decode(c)) else { return Ok(None) };
+    let id = document.meta().id;
+    let clashing = refork::clashing(tx, id, (decoded.raw.actor, decoded.raw.seq))?;
+    if clashing.is_empty() {
+        return Ok(None);
+    }
+    documents::save(tx, document, actor)?;
+    phone.take_new_actors(tx)?;
+    refork::remake(phone, tx, id, &clashing)?;
+    Ok(documents::load(tx, id)?.map(|stored| (stored.document, stored.actor)))
+}
+
 /// Applies what came in for one document; gives how many changes were new.
 pub(in crate::phone) fn deliver(
     phone: &Phone,
@@ -42,7 +65,7 @@ pub(in crate::phone) fn deliver(
     let damaged = matches!(stored, Err(StoreError::Damaged(_)));
     let mut unsent = Vec::new();
     let mut new = 0;
-    let (mut document, actor) = match stored {
+    let (mut document, mut actor) = match stored {
         Ok(Some(StoredDocument { document, actor, .. })) => (document, actor),
         Ok(None) | Err(StoreError::Damaged(_)) => {
             let first = changes.next().ok_or_else(|| broken("an empty delivery"))?;
@@ -59,7 +82,16 @@ pub(in crate::phone) fn deliver(
         }
         Err(e) => return Err(e.into()),
     };
-    let (applied, outcome) = document.admit_all(changes.map(|c| &***c), Trust::Server);
+    let changes: Vec<&[u8]> = changes.map(|c| &***c).collect();
+    let (mut applied, mut outcome) = document.admit_all(changes.iter().copied(), Trust::Server);
+    if outcome.as_ref().is_err_and(|e| e.code == RefusalCode::Fork)
+        && let Some((mended, under)) = make_room(phone, tx, &document, actor, &changes)?
+    {
+        (document, actor) = (mended, under);
+        let (more, again) = document.admit_all(changes.iter().copied(), Trust::Server);
+        applied.extend(more);
+        outcome = again;
+    }
     new += u64::try_from(applied.len()).unwrap_or(0);
     applied.iter().for_each(&mut observe);
     if damaged {

@@ -1,18 +1,19 @@
 //! What the server refused: taken out of the document with what builds on it, kept with its words, and never sent again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::Transaction;
 use sha2::{Digest, Sha256};
 
+use super::refork;
 use crate::document::{Admission, ChangeHash, ChangeInfo, Document, Touch, Trust};
 use crate::error::RefusalCode;
 use crate::ids::{ActorId, DocumentId};
 use crate::phone::{Phone, PhoneError};
+use crate::store::StoreError;
 use crate::store::actors;
 use crate::store::documents::{self, StoredDocument};
 use crate::store::outbox::{self, RefusedChange};
-use crate::store::{StoreError, set_meta};
 use crate::sync::server::{describe, preview};
 
 type Reasons = BTreeMap<ChangeHash, (RefusalCode, String)>;
@@ -27,11 +28,16 @@ pub(in crate::phone) fn withdraw(
     now_ms: i64,
 ) -> Result<u64, PhoneError> {
     let mut reasons = named(tx, id, changes)?;
-    if changes.iter().any(|(_, code, _)| *code == RefusalCode::Fork) {
-        // A restored backup: whatever this phone founds next is founded under an actor that nobody knows.
-        set_meta(tx, "actor", &phone.0.host.sixteen())?;
-    }
     let mut count = 0;
+    let forked: BTreeSet<ChangeHash> =
+        reasons.iter().filter(|(_, (code, _))| *code == RefusalCode::Fork).map(|(hash, _)| *hash).collect();
+    if !forked.is_empty() {
+        // A restored backup: whatever this phone writes next is written under actors that nobody knows.
+        phone.take_new_actors(tx)?;
+        let remade = refork::remake(phone, tx, id, &forked)?;
+        count += u64::try_from(remade.len()).unwrap_or(0);
+        reasons.retain(|hash, _| !remade.contains(hash));
+    }
     if let Some(StoredDocument { document, .. }) = documents::load_readable(tx, id)? {
         count += take_out(phone, tx, &document, &mut reasons, now_ms)?;
     }

@@ -245,16 +245,67 @@ fn a_phone_restored_from_a_backup_loses_no_words_and_goes_on() {
     drop(phone);
     let phone = Phone::open(&backup, &[1; 32], Arc::new(Host::default())).unwrap();
     phone.edit(id, &people(40)).unwrap();
+    phone.edit(id, &[Edit::SetText { name: "narrative".into(), wording: "工人聚集,共四十人。".into() }]).unwrap();
+    let second = report(&phone, "另一宗。");
     hall.sync(&phone).unwrap();
-    assert_eq!(phone.case(id).unwrap().number("people_involved"), Some(23));
-    let refused = phone.refused().unwrap();
-    assert_eq!(
-        refused.iter().map(|r| (r.code.as_str(), r.words.as_str())).collect::<Vec<_>>(),
-        [("fork", "people_involved = 40")]
-    );
+    // What was typed twice under one number stands beside the first, under another actor: both can be seen, nothing was refused.
+    assert_eq!(phone.refused().unwrap(), vec![]);
+    assert_eq!(phone.status().unwrap().pending, 0);
+    assert_eq!(phone.case(id).unwrap().conflicts.len(), 1);
+    assert_eq!(phone.case(id).unwrap().narrative, "工人聚集,共四十人。");
+    for id in [id, second] {
+        assert_eq!(hall.documents[&id].heads(), phone.document(id).unwrap().heads());
+    }
     phone.edit(id, &people(41)).unwrap();
     hall.sync(&phone).unwrap();
     assert_eq!(hall.documents[&id].field("people_involved"), Some(41.into()));
+}
+
+#[test]
+fn a_store_that_is_older_than_the_count_beside_it_goes_on_under_new_actors() {
+    let dir = tempfile::tempdir().unwrap();
+    let (phone, mut hall) = met(&dir);
+    let id = report(&phone, "工人聚集。");
+    hall.sync(&phone).unwrap();
+    let backup = copy(&dir, "backup");
+    drop(phone);
+    let store = dir.path().join("store");
+    let mut times = 0;
+    let mut open = |path: &std::path::Path| {
+        times += 1_000;
+        let host = Host::default();
+        host.random.store(times, Ordering::Relaxed);
+        Phone::open(path, &[1; 32], Arc::new(host)).unwrap()
+    };
+    let actor = |phone: &Phone| phone.0.store.read(|c| documents::load(c, id)).unwrap().unwrap().actor;
+    let phone = open(&store);
+    phone.edit(id, &people(23)).unwrap();
+    hall.sync(&phone).unwrap();
+    let before = actor(&phone);
+    drop(phone);
+    // Opened again, it is itself.
+    let phone = open(&store);
+    phone.edit(id, &people(24)).unwrap();
+    assert_eq!(actor(&phone), before);
+    hall.sync(&phone).unwrap();
+    drop(phone);
+    for end in ["", "-wal"] {
+        let _ = std::fs::remove_file(format!("{}{end}", store.display()));
+        let _ = std::fs::rename(format!("{}{end}", backup.display()), format!("{}{end}", store.display()));
+    }
+    let phone = open(&store);
+    phone.edit(id, &people(40)).unwrap();
+    assert_ne!(actor(&phone), before);
+    let row = hall.sync(&phone);
+    assert!(row.is_ok(), "{row:?}");
+    assert_eq!((phone.refused().unwrap(), phone.status().unwrap().pending), (vec![], 0));
+    assert_eq!(hall.documents[&id].heads(), phone.document(id).unwrap().heads());
+    // The host's own mark tells the same where the folder was restored as a whole.
+    assert!(!phone.installed(b"one").unwrap() && !phone.installed(b"one").unwrap());
+    let now = actor(&phone);
+    assert!(phone.installed(b"two").unwrap());
+    phone.edit(id, &people(41)).unwrap();
+    assert_ne!(actor(&phone), now);
 }
 
 mod restarts {
