@@ -86,7 +86,9 @@ records! {
     User(users) { id: String, login: String, name: String, password_hash: String, active: bool, created_ms: i64 }
     Assignment(assignments) { id: String, user_id: String, role: String, area: String, from_ms: i64, until_ms: Option<i64> }
     Device(devices) { id: String, user_id: String, name: String, public_key: Vec<u8>, registered_ms: i64, revoked_ms: Option<i64>,
-        last_seen_ms: Option<i64>, clock_offset_ms: Option<i64>, backlog: Option<i64>, version: Option<String> }
+        last_seen_ms: Option<i64>, clock_offset_ms: Option<i64>, backlog: Option<i64>, version: Option<String>,
+        complete_ms: Option<i64>, doubts: Option<i64>, storage_bytes: Option<i64>,
+        storage_free_bytes: Option<i64> }
     Session(sessions) { id: String, user_id: String, device_id: Option<String>, current_hash: Vec<u8>, previous_hash: Option<Vec<u8>>,
         created_ms: i64, expires_ms: i64, revoked_ms: Option<i64> }
     SpentToken(spent_tokens) { hash: Vec<u8>, session_id: String }

@@ -8,6 +8,7 @@ mod erase;
 mod operate;
 mod quarantine;
 mod relay;
+mod replication;
 mod restore;
 mod retention;
 
@@ -65,6 +66,8 @@ enum Command {
     /// The contents of attachments.
     #[command(subcommand)]
     Attachments(attachments::AttachmentsCommand),
+    /// How far the phones are in step.
+    Replication(replication::ReplicationArgs),
     /// How long what is kept.
     #[command(subcommand)]
     Retention(retention::RetentionCommand),
@@ -160,6 +163,7 @@ fn run(cli: Cli, demo: Demo) -> Result<(), Failure> {
         Command::Keys(command) => operate::keys(config, &command),
         Command::Relay(command) => relay::relay(config, &command),
         Command::Attachments(command) => attachments::attachments(config, &command),
+        Command::Replication(args) => replication::run(config, &args),
         Command::Retention(command) => retention::run(config, command),
         Command::Erase(command) => erase::run(config, command),
         Command::Audit(command) => audit::run(config, command),

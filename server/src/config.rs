@@ -71,6 +71,12 @@ pub struct Config {
     pub lock_idle_minutes: i64,
     /// After how many wrong PINs in a row a phone destroys what it holds; 0 for never.
     pub lock_wipe_after_tries: u32,
+    /// Hours without a contact after which a phone counts as silent while its holder has a role; 0: never.
+    pub silent_hours: i64,
+    /// Minutes by which a phone's clock may be wrong before somebody is told; 0: any number.
+    pub clock_minutes: i64,
+    /// How often the phones are looked over, s; 0: never.
+    pub replication_watch_seconds: u64,
     /// `text` or `json`.
     pub log_format: String,
     /// A filter such as `info,actix_server=warn`.
@@ -169,6 +175,10 @@ impl Default for Config {
             history_days: 180,
             lock_idle_minutes: 5,
             lock_wipe_after_tries: 0,
+            // Longer than a weekend: who rests on Saturday and Sunday is not missed.
+            silent_hours: 72,
+            clock_minutes: 10,
+            replication_watch_seconds: 60,
             log_format: "text".into(),
             log_filter: "info".into(),
             rules: None,

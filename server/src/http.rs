@@ -22,6 +22,7 @@ pub mod persons;
 pub mod problem;
 pub mod quarantine;
 pub mod relay;
+pub mod replication;
 mod restore;
 pub mod sync;
 pub mod uploads;
@@ -74,6 +75,7 @@ fn routes(config: &mut web::ServiceConfig) {
         .configure(patrols::routes)
         .configure(halls::routes)
         .configure(quarantine::routes)
+        .configure(replication::routes)
         .configure(uploads::routes)
         .configure(attachments::routes)
         .configure(audit::routes)

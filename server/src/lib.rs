@@ -29,6 +29,7 @@ pub mod quarantine;
 pub mod queries;
 pub mod rebuild;
 pub mod relay;
+pub mod replication;
 pub mod restore;
 pub mod retention;
 pub mod run;

@@ -32,7 +32,7 @@ pub enum Notice {
     Grown(Arc<Growth>),
     /// Refused changes wait for a decision in a community, so many now.
     Quarantine(AreaCode, i64),
-    /// A phone was registered or revoked.
+    /// A phone was registered or revoked, or an alert about it was raised or closed.
     Device(Arc<DeviceChange>),
     /// What the reader may do is different now.
     Judged(Arc<Subject>),

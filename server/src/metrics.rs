@@ -23,6 +23,12 @@ pub struct Metrics {
     pub escalation_errors: IntCounter,
     /// Database connections in use.
     pub connections_in_use: IntGauge,
+    /// Phones of which nothing was heard for too long.
+    pub devices_silent: IntGauge,
+    /// Changes that phones still had to send at their last contact.
+    pub devices_backlog: IntGauge,
+    /// Refused changes that wait for a decision.
+    pub quarantine_waiting: IntGauge,
 }
 
 impl Metrics {
@@ -48,6 +54,9 @@ impl Metrics {
             escalations: counter("fengqiao_escalations_total", "Cases raised by rule")?,
             escalation_errors: counter("fengqiao_escalation_errors_total", "Cases the scheduler could not handle")?,
             connections_in_use: IntGauge::new("fengqiao_database_connections_in_use", "Database connections in use")?,
+            devices_silent: IntGauge::new("fengqiao_devices_silent", "Phones silent for too long")?,
+            devices_backlog: IntGauge::new("fengqiao_devices_backlog", "Changes that phones still had to send")?,
+            quarantine_waiting: IntGauge::new("fengqiao_quarantine_waiting", "Refused changes that wait")?,
             registry,
         };
         metrics.registry.register(Box::new(metrics.requests.clone()))?;
@@ -58,7 +67,14 @@ impl Metrics {
         {
             metrics.registry.register(Box::new(c.clone()))?;
         }
-        metrics.registry.register(Box::new(metrics.connections_in_use.clone()))?;
+        for gauge in [
+            &metrics.connections_in_use,
+            &metrics.devices_silent,
+            &metrics.devices_backlog,
+            &metrics.quarantine_waiting,
+        ] {
+            metrics.registry.register(Box::new(gauge.clone()))?;
+        }
         Ok(metrics)
     }
 

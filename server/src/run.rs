@@ -15,7 +15,7 @@ use crate::app::{App, AppError};
 use crate::config::Config;
 use crate::objects::gc;
 use crate::tls::{Certificates, TlsError};
-use crate::{audit, escalation, http, live, tls};
+use crate::{audit, escalation, http, live, replication, tls};
 
 /// Why a server does not run.
 #[derive(Debug, thiserror::Error)]
@@ -173,6 +173,7 @@ async fn work(
     let streams = actix_web::rt::spawn(live::run(Arc::clone(&app), halted));
     let collector = actix_web::rt::spawn(gc::schedule(Arc::clone(&app), collecting));
     let house = actix_web::rt::spawn(keep_house(Arc::clone(&app), halt.subscribe()));
+    let replication = actix_web::rt::spawn(replication::schedule(Arc::clone(&app), halt.subscribe()));
     let watching = certificates.map(|c| actix_web::rt::spawn(tls::watch(c, halt.subscribe())));
     let serving = actix_web::rt::spawn(server);
     let _ = ready.send(());
@@ -185,6 +186,7 @@ async fn work(
     let _ = scheduler.await;
     let _ = collector.await;
     let _ = house.await;
+    let _ = replication.await;
     if let Some(watching) = watching {
         let _ = watching.await;
     }

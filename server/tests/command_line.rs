@@ -40,6 +40,21 @@ fn accounts_are_made_listed_and_closed_and_no_password_is_shown() {
 }
 
 #[test]
+fn the_replication_of_phones_is_a_table_or_objects() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |arguments: &[&str]| run(folder.path(), arguments, "");
+    std::fs::write(folder.path().join("areas.csv"), "code,kind,name,parent\nLH,district,龙华,\n").unwrap();
+    assert_eq!(at(&["import", "areas.csv"]).0, Some(0));
+    let (code, out, _) = at(&["replication", "--area", "LH"]);
+    assert_eq!((code, out.contains("unsent")), (Some(0), true), "{out}");
+    let (code, out, _) = at(&["replication", "--json"]);
+    let last: serde_json::Value = serde_json::from_str(out.lines().last().unwrap()).unwrap();
+    assert_eq!((code, last["states"]["silent"].as_u64()), (Some(0), Some(0)));
+    assert_eq!(at(&["replication", "--area", "NOWHERE"]).0, Some(2));
+    assert_eq!(at(&["replication", "--state", "lost"]).0, Some(2));
+}
+
+#[test]
 fn what_is_at_fault_decides_the_exit_code() {
     let folder = tempfile::tempdir().unwrap();
     let at = |arguments: &[&str]| run(folder.path(), arguments, "");

@@ -5,6 +5,7 @@
 mod chunk;
 mod firewall;
 mod grammar;
+mod place;
 mod read;
 mod remake;
 mod stage;

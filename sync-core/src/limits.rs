@@ -30,6 +30,10 @@ pub const REQUEST_DOUBTS_MAX: usize = 5_000;
 pub const REQUEST_DOUBTS_TARGET: usize = 200;
 /// Purge orders that one request may confirm.
 pub const REQUEST_CONFIRMED_MAX: usize = 5_000;
+/// Room below which a phone calls its storage tight, bytes.
+pub const STORAGE_TIGHT_BYTES: u64 = 200 * 1024 * 1024;
+/// Room below which a phone calls its storage full, bytes.
+pub const STORAGE_FULL_BYTES: u64 = 20 * 1024 * 1024;
 /// Documents that one response orders to purge.
 pub const RESPONSE_PURGES_MAX: usize = 1_000;
 /// Records that a sync names of those it left out; the others are only counted.

@@ -15,6 +15,7 @@ mod relay;
 mod restored;
 mod resupply;
 mod session;
+mod storage;
 mod transfer;
 mod watch;
 mod wipe;
@@ -55,6 +56,7 @@ pub use notice::{ChangeNotice, SubscriptionId};
 pub use people::{People, Person};
 pub use relay::RelayImport;
 pub use session::{Incomplete, LeftOut, SyncProgress, SyncSession};
+pub use storage::{Pressure, Room, StorageReport};
 pub use transfer::{TransferPolicy, TransferProgress, TransferReply, TransferRequest, TransferSession};
 pub use wipe::{LastStep, LastWords, WipeNote};
 

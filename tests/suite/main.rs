@@ -18,6 +18,7 @@ mod properties;
 mod quarantine;
 mod rate_limit;
 mod relay;
+mod replication;
 mod restore;
 mod retention;
 mod road;

@@ -10,7 +10,7 @@ use tests::phones::{event, set, write};
 use tests::{HOUR, TestPhone, World};
 
 /// The grid worker's charge ends while his phone is offline; what he writes afterwards is refused.
-fn end_charge(world: &World, login: &str) {
+pub(crate) fn end_charge(world: &World, login: &str) {
     let app = world.app();
     let mut conn = app.db.get().unwrap();
     let user = server::accounts::users::by_login(&mut conn, login).unwrap().unwrap();

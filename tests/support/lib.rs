@@ -84,6 +84,7 @@ impl World {
             scheduler_interval_ms: 3_600_000,
             shutdown_seconds: 1,
             attachment_gc_minutes: 0,
+            replication_watch_seconds: 0,
             // All tests come from one address.
             login_per_minute: 0,
             refresh_per_minute: 0,

@@ -29,6 +29,14 @@ pub struct Device {
     pub backlog: Option<i64>,
     /// Version of its library.
     pub version: Option<String>,
+    /// When a sync of it last came to an end with nothing unsent, in doubt or to fetch, ms UTC.
+    pub complete_ms: Option<i64>,
+    /// Documents that it compared with the server's at the last contact.
+    pub doubts: Option<i64>,
+    /// Bytes that its records, index and attachments take.
+    pub storage_bytes: Option<i64>,
+    /// Bytes that are free for them, if its host knows.
+    pub storage_free_bytes: Option<i64>,
 }
 
 impl Device {
@@ -82,18 +90,37 @@ pub fn revoke(conn: &mut AnyConnection, id: DeviceId, now_ms: i64) -> Result<boo
     Ok(diesel::update(target).set(devices::revoked_ms.eq(Some(now_ms))).execute(conn)? > 0)
 }
 
+/// What a phone told of itself in one request, and whether anything is left for another.
+pub struct Contact<'a> {
+    /// In its own words.
+    pub health: &'a sync_core::sync::wire::Health,
+    /// How many documents it compared.
+    pub doubts: usize,
+    /// Whether there is more for it to fetch, or something that it must hand in.
+    pub more: bool,
+}
+
+#[derive(AsChangeset)]
+#[diesel(table_name = devices)]
+struct Completed {
+    complete_ms: Option<i64>,
+}
+
 /// Notes what a phone told of itself.
-pub fn seen(
-    conn: &mut AnyConnection,
-    id: DeviceId,
-    health: &sync_core::sync::wire::Health,
-    now_ms: i64,
-) -> Result<(), DbError> {
+pub fn seen(conn: &mut AnyConnection, id: DeviceId, contact: &Contact<'_>, now_ms: i64) -> Result<(), DbError> {
+    let health = contact.health;
+    let whole = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+    let is_complete = health.backlog == 0 && contact.doubts == 0 && !contact.more;
+    let doubts = i64::try_from(contact.doubts).unwrap_or(i64::MAX);
     diesel::update(devices::table.find(id.to_string()))
         .set((
+            Completed { complete_ms: is_complete.then_some(now_ms) },
+            devices::doubts.eq(Some(doubts)),
+            devices::storage_bytes.eq(health.storage_bytes.map(whole)),
+            devices::storage_free_bytes.eq(health.free_bytes.map(whole)),
             devices::last_seen_ms.eq(Some(now_ms)),
             devices::clock_offset_ms.eq(Some(health.wall_ms.saturating_sub(now_ms))),
-            devices::backlog.eq(Some(i64::try_from(health.backlog).unwrap_or(i64::MAX))),
+            devices::backlog.eq(Some(whole(health.backlog))),
             devices::version.eq(Some(health.version.replace('\0', "\u{fffd}"))),
         ))
         .execute(conn)?;

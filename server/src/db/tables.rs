@@ -17,6 +17,19 @@ diesel::table! {
         clock_offset_ms -> Nullable<BigInt>,
         backlog -> Nullable<BigInt>,
         version -> Nullable<Text>,
+        complete_ms -> Nullable<BigInt>,
+        doubts -> Nullable<BigInt>,
+        storage_bytes -> Nullable<BigInt>,
+        storage_free_bytes -> Nullable<BigInt>,
+    }
+}
+diesel::table! {
+    replication_alerts (id) {
+        id -> Text,
+        device -> Text,
+        kind -> Text,
+        raised_ms -> BigInt,
+        closed_ms -> Nullable<BigInt>,
     }
 }
 diesel::table! {

@@ -7,7 +7,7 @@ use utoipa::{Modify, OpenApi};
 use super::problem::Problem;
 use super::{
     areas, assignments, attachments, audit, auth, cases, devices, erasures, events, halls, health, last_word, orders,
-    patrols, persons, quarantine, relay, restore, sync, uploads, users,
+    patrols, persons, quarantine, relay, replication, restore, sync, uploads, users,
 };
 
 #[derive(OpenApi)]
@@ -25,6 +25,7 @@ use super::{
         cases::list, cases::create, cases::file, cases::history, cases::edit,
         patrols::list, patrols::record, patrols::history,
         halls::queue, halls::notifications,
+        replication::list, replication::one,
         quarantine::list, quarantine::entry, quarantine::bytes, quarantine::accept, quarantine::dismiss,
         uploads::options, uploads::create, uploads::state, uploads::send, uploads::end,
         attachments::download, attachments::thumbnail, attachments::missing,

@@ -99,7 +99,9 @@ pub fn exchange(app: &App, principal: &Principal, device: DeviceId, body: &[u8])
     let heard = |conn: &mut AnyConnection| -> Result<SyncResponse, Problem> {
         let carried = (relayed.clone(), resupplied.clone());
         let answer = answer(app, conn, principal, device, &request, &opened, carried)?;
-        devices::seen(conn, device, &request.health, app.now_ms())?;
+        let more = answer.more || !answer.wanted.is_empty();
+        let contact = devices::Contact { health: &request.health, doubts: request.doubts.len(), more };
+        devices::seen(conn, device, &contact, app.now_ms())?;
         restore::note_progress(conn, app, device, &request, &answer)?;
         delivered(app, conn, principal, &answer)?;
         Ok(answer)

@@ -12,9 +12,11 @@ use super::{DeviceChange, Growth, Notice};
 use crate::accounts::grants;
 use crate::app::App;
 use crate::areas::Tree;
-use crate::db::tables::{areas, assignments, communities, devices, journal as entries, quarantine, sessions, users};
+use crate::db::tables::{
+    areas, assignments, communities, devices, journal as entries, quarantine, replication_alerts, sessions, users,
+};
 use crate::db::{AnyConnection, DbError};
-use crate::journal;
+use crate::{journal, replication};
 
 /// Changed documents that one notice names.
 pub const DOCUMENTS_MAX: usize = 256;
@@ -42,6 +44,8 @@ struct DeviceFigures {
     registered_ms: Option<i64>,
     revoked: i64,
     revoked_ms: Option<i64>,
+    /// When an alert about one was last raised or closed.
+    alert_ms: Option<i64>,
 }
 
 /// Looks once, and tells the streams what is new. With nothing seen before, every head is told: a stream knows what it told.
@@ -119,6 +123,9 @@ fn aside(conn: &mut AnyConnection, now_ms: i64) -> Result<Aside, DbError> {
     let (registered, registered_ms) = devices::table.select((count_star(), max(devices::registered_ms))).first(conn)?;
     let gone = devices::table.filter(devices::revoked_ms.is_not_null());
     let (revoked, revoked_ms) = gone.select((count_star(), max(devices::revoked_ms))).first(conn)?;
+    let (raised_ms, closed_ms) = replication_alerts::table
+        .select((max(replication_alerts::raised_ms), max(replication_alerts::closed_ms)))
+        .first::<(Option<i64>, Option<i64>)>(conn)?;
     let (roles, from_ms, until_ms) =
         assignments::table.select((count_star(), max(assignments::from_ms), max(assignments::until_ms))).first(conn)?;
     // Roles begin and end by themselves, too.
@@ -130,7 +137,7 @@ fn aside(conn: &mut AnyConnection, now_ms: i64) -> Result<Aside, DbError> {
     let areas: i64 = areas::table.count().get_result(conn)?;
     Ok(Aside {
         waiting: waiting(conn)?,
-        devices: DeviceFigures { registered, registered_ms, revoked, revoked_ms },
+        devices: DeviceFigures { registered, registered_ms, revoked, revoked_ms, alert_ms: raised_ms.max(closed_ms) },
         rights: (roles, from_ms, until_ms, held, areas),
     })
 }
@@ -168,6 +175,8 @@ fn device_changes(conn: &mut AnyConnection, before: &DeviceFigures, now_ms: i64)
         .limit(i64::try_from(DOCUMENTS_MAX).unwrap_or(i64::MAX))
         .select((devices::id, devices::user_id))
         .load(conn)?;
+    let alerted = replication::changed_since(conn, before.alert_ms.unwrap_or(i64::MIN))?;
+    let rows: BTreeSet<(String, String)> = rows.into_iter().chain(alerted).collect();
     let tree = Tree::load(conn)?;
     let mut changes = Vec::with_capacity(rows.len());
     for (device, user) in rows {

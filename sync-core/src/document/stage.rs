@@ -7,7 +7,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use automerge::{Automerge, Change, ExpandedChange, ScalarValue, legacy};
 
 use super::firewall::{Admission, Decoded, Inspected, Trust, refuse};
-use super::grammar::{self, ObjectAt, Place, Touch, Walked};
+use super::grammar::{self, ObjectAt, Touch, Walked};
+use super::place::Place;
 use super::{ChangeHash, Document, read};
 use crate::error::{Refusal, RefusalCode};
 use crate::ids::ActorId;

@@ -180,7 +180,7 @@ impl Phone {
     }
 
     /// First the row, then the file: a crash between leaves a file that nobody knows, and never a row without its file.
-    fn free(&self, hash: &str) -> Result<(), PhoneError> {
+    pub(super) fn free(&self, hash: &str) -> Result<(), PhoneError> {
         self.0.store.write(|tx| rows::drop_file(tx, hash))?;
         Ok(self.0.vault.remove(hash)?)
     }

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use rusqlite::Transaction;
 
 use super::forward::Forwarding;
-use super::{Phone, PhoneError, TokenAt, purge, relay, resupply};
+use super::{Phone, PhoneError, TokenAt, purge, relay, resupply, storage};
 use crate::document::ChangeHash;
 use crate::error::RefusalCode;
 use crate::ids::{DeviceId, DocumentId, JournalId};
@@ -162,6 +162,14 @@ impl SyncSession {
             for id in unknown {
                 self.stuck.insert(id, Why::new("unknown", "it can no longer be told what record this was"));
             }
+            let (used, free_bytes) = storage::used_and_left(conn)?;
+            let health = Health {
+                version: self.version.clone(),
+                wall_ms: phone.0.host.now_ms(),
+                backlog: left,
+                storage_bytes: Some(used),
+                free_bytes,
+            };
             let request = SyncRequest {
                 version: PROTOCOL_VERSION,
                 device: who.device,
@@ -174,7 +182,7 @@ impl SyncSession {
                 resupply: self.resupply.ask(conn, heads.len())?,
                 doubts: heads,
                 undecided: decisions::undecided(conn, limits::REQUEST_UNDECIDED_MAX)?,
-                health: Health { version: self.version.clone(), wall_ms: phone.0.host.now_ms(), backlog: left },
+                health,
                 relay: Some(ask),
                 confirmed: Some(confirmed).filter(|c| *c != Confirmed::default()),
             };

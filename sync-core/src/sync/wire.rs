@@ -151,6 +151,12 @@ pub struct Health {
     /// Changes still to be sent after this request.
     #[serde(rename = "b")]
     pub backlog: u64,
+    /// Bytes that its records, index and attachments take.
+    #[serde(rename = "s", default, skip_serializing_if = "Option::is_none")]
+    pub storage_bytes: Option<u64>,
+    /// Bytes that are free for them, if its host knows.
+    #[serde(rename = "f", default, skip_serializing_if = "Option::is_none")]
+    pub free_bytes: Option<u64>,
 }
 
 /// What a person decided about a refused change.

@@ -54,7 +54,7 @@ fn a_request_that_counts_too_much_or_speaks_another_version_is_refused() {
         assert_eq!((status, code.as_str()), expected);
     }
     let mut strange = hand.request(vec![]);
-    strange.health = Health { version: "1\u{0}2".into(), wall_ms: i64::MIN, backlog: u64::MAX };
+    strange.health = Health { version: "1\u{0}2".into(), wall_ms: i64::MIN, backlog: u64::MAX, ..Health::default() };
     assert_eq!(hand.send(&strange).results, vec![], "what a phone tells of its health never stops its sync");
     well(&world);
 }

@@ -1,0 +1,128 @@
+//! How much room a phone has: what takes it, how tight it is, and what could be freed without losing anything.
+
+use rusqlite::Connection;
+use serde::{Deserialize, Serialize};
+
+use super::{Phone, PhoneError};
+use crate::limits;
+use crate::store::{StoreError, attachments, meta_json, set_meta_json};
+
+const ROOM: &str = "storage_room";
+
+/// How tight it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pressure {
+    /// There is room.
+    Easy,
+    /// Less than [`limits::STORAGE_TIGHT_BYTES`] are left: time to free something.
+    Tight,
+    /// Less than [`limits::STORAGE_FULL_BYTES`] are left: photos are refused next, then edits.
+    Full,
+}
+
+/// What the host says of the room for this store.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Room {
+    /// How many bytes the store and its attachments may take in all; absent: as many as there are.
+    pub limit: Option<u64>,
+    /// How many bytes are free on the disk; absent: unknown.
+    pub free: Option<u64>,
+}
+
+/// What takes room, in bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StorageReport {
+    /// Records, index and everything else in the store's file, without the pages that are empty.
+    pub records: u64,
+    /// Empty pages of the file: they are filled before it grows.
+    pub empty: u64,
+    /// Contents of attachments.
+    pub attachments: u64,
+    /// Of the records: parcels and bundles that are carried for others.
+    pub carried: u64,
+    /// What `free_up` could give back: contents that the server has.
+    pub freeable_attachments: u64,
+    /// What is left: within the limit, on the disk; absent when the host has told neither.
+    pub left: Option<u64>,
+    /// How tight it is.
+    pub pressure: Pressure,
+}
+
+impl StorageReport {
+    /// Everything that this store takes.
+    pub fn used(&self) -> u64 {
+        self.records.saturating_add(self.empty).saturating_add(self.attachments)
+    }
+}
+
+fn number(conn: &Connection, sql: &str) -> Result<u64, StoreError> {
+    let n: i64 = conn.prepare_cached(sql)?.query_row([], |r| r.get(0))?;
+    Ok(u64::try_from(n).unwrap_or(0))
+}
+
+/// Bytes of a page. The cipher answers this question itself, in words.
+fn page_size(conn: &Connection) -> Result<u64, StoreError> {
+    let size: String = conn.prepare_cached("PRAGMA cipher_page_size")?.query_row([], |r| r.get(0))?;
+    size.parse().map_err(|_| StoreError::Damaged(format!("page size `{size}`")))
+}
+
+/// What the store's file and the attachments take, and what is left for them: what the phone tells the server of itself.
+pub(super) fn used_and_left(conn: &Connection) -> Result<(u64, Option<u64>), StoreError> {
+    let file = number(conn, "PRAGMA page_count")?.saturating_mul(page_size(conn)?);
+    let used = file.saturating_add(attachments::held(conn)?);
+    let room: Room = meta_json(conn, ROOM)?.unwrap_or_default();
+    Ok((used, left(&room, used)))
+}
+
+fn left(room: &Room, used: u64) -> Option<u64> {
+    let within = room.limit.map(|limit| limit.saturating_sub(used));
+    within.into_iter().chain(room.free).min()
+}
+
+fn report(conn: &Connection) -> Result<StorageReport, StoreError> {
+    let empty = number(conn, "PRAGMA freelist_count")?.saturating_mul(page_size(conn)?);
+    let (used, left) = used_and_left(conn)?;
+    let held = attachments::held(conn)?;
+    let pressure = match left {
+        Some(left) if left < limits::STORAGE_FULL_BYTES => Pressure::Full,
+        Some(left) if left < limits::STORAGE_TIGHT_BYTES => Pressure::Tight,
+        _ => Pressure::Easy,
+    };
+    Ok(StorageReport {
+        records: used.saturating_sub(held).saturating_sub(empty),
+        empty,
+        attachments: held,
+        carried: number(conn, "SELECT coalesce(sum(size), 0) FROM parcels")?
+            .saturating_add(number(conn, "SELECT coalesce(sum(size), 0) FROM peer_bundles")?),
+        freeable_attachments: attachments::freeable(conn)?.iter().map(|f| f.bytes).sum(),
+        left,
+        pressure,
+    })
+}
+
+impl Phone {
+    /// Takes note of the room that the host gives; kept until it is told again.
+    pub fn set_storage_room(&self, room: Room) -> Result<(), PhoneError> {
+        Ok(self.0.store.write(|tx| set_meta_json(tx, ROOM, &room))?)
+    }
+
+    /// What takes room, and how tight it is.
+    pub fn storage(&self) -> Result<StorageReport, PhoneError> {
+        Ok(self.0.store.read(report)?)
+    }
+
+    /// Frees at least so many bytes if it can, in the order of least harm, and never what the server does not have: contents of
+    /// attachments, that which was not looked at for the longest time first. Gives how many it freed.
+    pub fn free_up(&self, bytes: u64) -> Result<u64, PhoneError> {
+        self.admit()?;
+        let mut freed = 0_u64;
+        for file in self.0.store.read(attachments::freeable)? {
+            if freed >= bytes {
+                break;
+            }
+            self.free(&file.hash)?;
+            freed = freed.saturating_add(file.bytes);
+        }
+        Ok(freed)
+    }
+}
