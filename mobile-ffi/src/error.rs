@@ -96,6 +96,9 @@ pub enum PhoneLibError {
         /// The first of them and why.
         reason: String,
     },
+    /// The record was closed long ago and is on the server only: call `fetch_record`, then `sync`.
+    #[error("this record was closed long ago and is on the server only; fetch it and sync")]
+    RecordAway,
     /// The host cancelled the call.
     #[error("cancelled")]
     Cancelled,
@@ -215,6 +218,7 @@ impl From<PhoneError> for PhoneLibError {
             PhoneError::PinWait { after_ms } => Self::PinWait { after_ms: u64::try_from(after_ms).unwrap_or(0) },
             PhoneError::Wiped => Self::Wiped,
             PhoneError::NotFound => Self::not_found("record", ""),
+            PhoneError::Away => Self::RecordAway,
             PhoneError::Revoked(_) => Self::Revoked,
             PhoneError::Protocol(reason) => Self::Protocol { reason },
             PhoneError::NotConverging => Self::Protocol { reason: e.to_string() },

@@ -17,6 +17,7 @@ mod lock;
 mod meet;
 mod relay;
 mod shared;
+mod storage;
 mod sync;
 #[cfg(test)]
 mod tests;
@@ -40,6 +41,7 @@ pub use lock::LockView;
 pub use meet::{MeetPeerView, MeetReportView, MeetStateView, PhoneMeeting};
 pub use relay::{CarriedParcelState, CarriedParcelView, RelayFrameView, RelayFrames, RelayImportView};
 pub use shared::{LeftoverView, PersonView, SharedPhone};
+pub use storage::{StoragePressure, StorageView};
 pub use sync::{SyncEndpoint, SyncListener, SyncReport, SyncSession};
 pub use transport::ConnectOptions;
 pub use value::{FieldMap, FieldValue};

@@ -5,7 +5,7 @@ use std::path::Path;
 use figment::Figment;
 use figment::providers::{Env, Format, Serialized, Toml};
 use serde::{Deserialize, Serialize};
-use sync_core::sync::orders::LockPolicy;
+use sync_core::sync::orders::PhonePolicy;
 
 /// Every setting with its default.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -67,6 +67,8 @@ pub struct Config {
     pub shutdown_seconds: u64,
     /// Closed records that have not changed for so many days are not handed to a phone that is new to them.
     pub history_days: i64,
+    /// After how many days without a change closed records leave the phones; 0: never.
+    pub phone_closed_days: u32,
     /// How long nobody may touch a phone before it locks, minutes.
     pub lock_idle_minutes: i64,
     /// After how many wrong PINs in a row a phone destroys what it holds; 0 for never.
@@ -173,6 +175,7 @@ impl Default for Config {
             live_streams_max: 20_000,
             shutdown_seconds: 30,
             history_days: 180,
+            phone_closed_days: 90,
             lock_idle_minutes: 5,
             lock_wipe_after_tries: 0,
             // Longer than a weekend: who rests on Saturday and Sunday is not missed.
@@ -245,12 +248,22 @@ impl Config {
             .map_err(|e| ConfigError(e.to_string()))
     }
 
-    /// What phones are told about locking themselves.
-    pub fn lock_policy(&self) -> LockPolicy {
-        LockPolicy {
+    /// What phones are told about locking themselves and about closed records.
+    pub fn phone_policy(&self) -> PhonePolicy {
+        PhonePolicy {
             idle_ms: self.lock_idle_minutes.max(1).saturating_mul(60_000),
             wipe_after_tries: Some(self.lock_wipe_after_tries).filter(|n| *n > 0),
+            closed_days: Some(self.phone_closed_days).filter(|n| *n > 0),
         }
+    }
+
+    /// For how long closed records are handed to a phone that is new to them, ms: never what it would let go at once.
+    pub fn history_ms(&self) -> i64 {
+        let days = match self.phone_closed_days {
+            0 => self.history_days,
+            days => self.history_days.min(i64::from(days)),
+        };
+        days.saturating_mul(86_400_000)
     }
 
     /// The configuration as TOML, the database's password masked.

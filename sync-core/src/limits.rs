@@ -30,6 +30,10 @@ pub const REQUEST_DOUBTS_MAX: usize = 5_000;
 pub const REQUEST_DOUBTS_TARGET: usize = 200;
 /// Purge orders that one request may confirm.
 pub const REQUEST_CONFIRMED_MAX: usize = 5_000;
+/// Closed records that leave a phone in one go.
+pub const AWAY_AT_ONCE: u32 = 500;
+/// How long a record stays on the phone that was asked for although it was closed long ago, ms.
+pub const FETCHED_KEPT_MS: i64 = 7 * 86_400_000;
 /// Room below which a phone calls its storage tight, bytes.
 pub const STORAGE_TIGHT_BYTES: u64 = 200 * 1024 * 1024;
 /// Room below which a phone calls its storage full, bytes.

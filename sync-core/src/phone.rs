@@ -2,6 +2,7 @@
 //! bytes in and bytes out, and this room never speaks to anything itself.
 
 mod attachments;
+mod away;
 mod fault;
 mod forward;
 mod live;
@@ -269,7 +270,8 @@ impl Phone {
         self.admit()?;
         let edited = self.0.store.write(|tx| -> Result<Edited, PhoneError> {
             let who = Self::enrolment(tx)?;
-            let StoredDocument { mut document, actor, .. } = documents::load(tx, id)?.ok_or(PhoneError::NotFound)?;
+            let StoredDocument { mut document, actor, .. } =
+                documents::load(tx, id)?.map_or_else(|| Err(Self::not_here(tx, id)), Ok)?;
             let at = self.claim(tx)?;
             let subject = Subject { user: who.user, grants: who.grants };
             let pen = Pen { subject: Some(&subject), device: Some(who.device), actor, at, entropy: &*self.0.host };
@@ -288,10 +290,21 @@ impl Phone {
         Ok(edited)
     }
 
+    fn not_here(conn: &rusqlite::Connection, id: DocumentId) -> PhoneError {
+        match list::away_since(conn, id) {
+            Ok(Some(_)) => PhoneError::Away,
+            Ok(None) => PhoneError::NotFound,
+            Err(e) => e.into(),
+        }
+    }
+
     /// A document as it is stored.
     pub fn document(&self, id: DocumentId) -> Result<Document, PhoneError> {
         self.admit()?;
-        self.0.store.read(|c| Ok(documents::load(c, id)?.ok_or(PhoneError::NotFound)?.document))
+        self.0.store.read(|c| match documents::load(c, id)? {
+            Some(stored) => Ok(stored.document),
+            None => Err(Self::not_here(c, id)),
+        })
     }
 
     /// The kind of a document.

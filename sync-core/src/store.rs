@@ -3,6 +3,7 @@
 
 pub mod actors;
 pub mod attachments;
+pub mod away;
 pub mod carried;
 pub mod decisions;
 pub mod documents;

@@ -7,6 +7,7 @@ mod audit;
 mod authority_coverage;
 mod bad_input;
 mod erasure;
+mod growth;
 mod hand;
 mod headers;
 mod http;

@@ -66,6 +66,8 @@ pub struct RowView {
     pub passages: i64,
     /// Whether somebody must look at it.
     pub needs_review: bool,
+    /// Since when the record itself is on the server only; it was closed long ago and comes after `fetch_record`.
+    pub away_ms: Option<i64>,
 }
 
 /// A change that the server refused. It is in quarantine there, where a person can still accept it.
@@ -196,6 +198,7 @@ impl From<&ListRow> for RowView {
             conflicts: r.conflicts,
             passages: r.passages,
             needs_review: r.needs_review,
+            away_ms: r.away_ms,
         }
     }
 }

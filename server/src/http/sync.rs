@@ -192,7 +192,7 @@ fn answer(
         restored: app.restored,
         unproven: request.resupply.as_ref().map(|r| r.unproven.as_slice()).unwrap_or_default(),
         sent: &sent,
-        history_from_ms: now_ms.saturating_sub(app.config.history_days.saturating_mul(86_400_000)),
+        history_from_ms: now_ms.saturating_sub(app.config.history_ms()),
     };
     let mut feed = feed::collect(conn, &asker)?;
     let spoken_of: Vec<DocumentId> = results.iter().map(|r: &PushResult| r.document).collect();
@@ -204,7 +204,7 @@ fn answer(
     let (mut purge, more_purges) = orders::open_purges(conn, device, &principal.subject, &feed.purge)?;
     purge.documents.extend(erased);
     let kept = request.confirmed.as_ref().and_then(|c| c.policy).unwrap_or_default();
-    let policy = Some(app.config.lock_policy()).filter(|p| *p != kept);
+    let policy = Some(app.config.phone_policy()).filter(|p| *p != kept);
     let orders = Orders { communities: purge.communities, policy };
     let key = time_keys.current().ok_or_else(|| Problem::internal(&"there is no key for time tokens"))?;
     // The person's roles are told whenever the phone shows that it knows other ones, fewer or more.

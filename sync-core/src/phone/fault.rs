@@ -27,6 +27,9 @@ pub enum PhoneError {
     /// No such document here.
     #[error("there is no such document on this phone")]
     NotFound,
+    /// The record was closed long ago and is on the server only.
+    #[error("this record was closed long ago and is on the server only; ask for it and sync")]
+    Away,
     /// The server's answer cannot be understood.
     #[error("the server's answer cannot be understood: {0}")]
     Protocol(String),

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Phone, PhoneError, PhoneHost, purge};
 use crate::store::{Store, StoreError, meta, meta_json, set_meta_json};
-use crate::sync::orders::LockPolicy;
+use crate::sync::orders::PhonePolicy;
 
 const PIN: &str = "pin";
 const TRIES: &str = "pin_tries";
@@ -233,7 +233,7 @@ impl Phone {
             return Ok(());
         };
         let now = self.tick();
-        let counted = self.0.store.write(|tx| -> Result<Result<(u32, LockPolicy), i64>, PhoneError> {
+        let counted = self.0.store.write(|tx| -> Result<Result<(u32, PhonePolicy), i64>, PhoneError> {
             let mut tries: Tries = meta_json(tx, TRIES)?.unwrap_or_default();
             let left_ms = tries.left_ms(now);
             if left_ms == 0 {

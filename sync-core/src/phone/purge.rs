@@ -11,17 +11,10 @@ use crate::ids::{AreaCode, DocumentId};
 use crate::limits;
 use crate::store::{StoreError, meta_json, set_meta_json};
 use crate::store::{attachments as files, documents, list};
-use crate::sync::orders::{Confirmed, LockPolicy};
+use crate::sync::orders::{Confirmed, PhonePolicy};
 use crate::sync::wire::SyncResponse;
 
 const POLICY: &str = "lock_policy";
-
-impl Phone {
-    /// Asks for a record that is not here, such as one that was closed long ago: it comes with the next sync if its owner may see it.
-    pub fn fetch(&self, id: DocumentId) -> Result<(), PhoneError> {
-        self.0.store.write(|tx| Ok(documents::doubt(tx, id)?))
-    }
-}
 
 /// Carries out the orders of an answer; gives how many documents were forgotten.
 pub(super) fn obey(
@@ -52,12 +45,14 @@ pub(super) fn obey(
         for id in documents::ids_of(tx, community)? {
             purge(id)?;
         }
+        // What is away has left its row.
+        list::forget_community(tx, community.as_str())?;
         note(tx, "community", community.as_str())?;
     }
     if let Some(policy) = response.orders.as_ref().and_then(|o| o.policy.as_ref()) {
         set_meta_json(tx, POLICY, policy)?;
     }
-    if forgotten > 0 {
+    if forgotten > 0 || response.orders.iter().any(|o| !o.communities.is_empty()) {
         list::leave_no_trace(tx)?;
     }
     Ok(forgotten)
@@ -78,7 +73,7 @@ fn waiting(conn: &Connection, kind: &str) -> Result<Vec<String>, StoreError> {
 /// What the next request confirms, and the policy that this phone keeps. Purges are confirmed only when nothing of them lingers.
 pub(super) fn confirmed(phone: &Phone, conn: &Connection) -> Result<Confirmed, PhoneError> {
     let (documents, communities) = (waiting(conn, "document")?, waiting(conn, "community")?);
-    let policy = meta_json::<LockPolicy>(conn, POLICY)?;
+    let policy = meta_json::<PhonePolicy>(conn, POLICY)?;
     if documents.len() + communities.len() == 0 || !phone.0.store.scrub()? {
         return Ok(Confirmed { policy, ..Confirmed::default() });
     }
@@ -114,6 +109,6 @@ pub(super) fn heard(tx: &Transaction<'_>, confirmed: &Confirmed) -> Result<(), S
 }
 
 /// The policy that this phone keeps.
-pub(super) fn policy(conn: &Connection) -> Result<LockPolicy, StoreError> {
+pub(super) fn policy(conn: &Connection) -> Result<PhonePolicy, StoreError> {
     Ok(meta_json(conn, POLICY)?.unwrap_or_default())
 }

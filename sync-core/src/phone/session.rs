@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use rusqlite::Transaction;
 
 use super::forward::Forwarding;
-use super::{Phone, PhoneError, TokenAt, purge, relay, resupply, storage};
+use super::{Phone, PhoneError, TokenAt, away, purge, relay, resupply, storage};
 use crate::document::ChangeHash;
 use crate::error::RefusalCode;
 use crate::ids::{DeviceId, DocumentId, JournalId};
@@ -284,6 +284,10 @@ impl SyncSession {
         // First what must go: an answer may order a community to be forgotten and begin to send it anew.
         progress.purged = purge::obey(tx, response, touched)?;
         for delivery in &response.deliveries {
+            if !asked.contains(&delivery.document) && away::wants_whole(tx, delivery.document)? {
+                documents::doubt(tx, delivery.document)?;
+                continue;
+            }
             match incoming::deliver(&self.phone, tx, delivery, response.now_ms) {
                 Ok(n) => {
                     progress.received += n;

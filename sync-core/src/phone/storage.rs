@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Phone, PhoneError};
 use crate::limits;
-use crate::store::{StoreError, attachments, meta_json, set_meta_json};
+use crate::store::{StoreError, attachments, away, meta_json, set_meta_json};
 
 const ROOM: &str = "storage_room";
 
@@ -42,6 +42,8 @@ pub struct StorageReport {
     pub carried: u64,
     /// What `free_up` could give back: contents that the server has.
     pub freeable_attachments: u64,
+    /// And closed records, all of which are on the server.
+    pub freeable_records: u64,
     /// What is left: within the limit, on the disk; absent when the host has told neither.
     pub left: Option<u64>,
     /// How tight it is.
@@ -79,7 +81,7 @@ fn left(room: &Room, used: u64) -> Option<u64> {
     within.into_iter().chain(room.free).min()
 }
 
-fn report(conn: &Connection) -> Result<StorageReport, StoreError> {
+fn report(conn: &Connection, now_ms: i64) -> Result<StorageReport, StoreError> {
     let empty = number(conn, "PRAGMA freelist_count")?.saturating_mul(page_size(conn)?);
     let (used, left) = used_and_left(conn)?;
     let held = attachments::held(conn)?;
@@ -95,6 +97,7 @@ fn report(conn: &Connection) -> Result<StorageReport, StoreError> {
         carried: number(conn, "SELECT coalesce(sum(size), 0) FROM parcels")?
             .saturating_add(number(conn, "SELECT coalesce(sum(size), 0) FROM peer_bundles")?),
         freeable_attachments: attachments::freeable(conn)?.iter().map(|f| f.bytes).sum(),
+        freeable_records: away::due(conn, now_ms, now_ms, limits::AWAY_AT_ONCE)?.iter().map(|(_, size)| size).sum(),
         left,
         pressure,
     })
@@ -108,11 +111,13 @@ impl Phone {
 
     /// What takes room, and how tight it is.
     pub fn storage(&self) -> Result<StorageReport, PhoneError> {
-        Ok(self.0.store.read(report)?)
+        let now_ms = self.now_ms()?;
+        Ok(self.0.store.read(|c| report(c, now_ms))?)
     }
 
     /// Frees at least so many bytes if it can, in the order of least harm, and never what the server does not have: contents of
-    /// attachments, that which was not looked at for the longest time first. Gives how many it freed.
+    /// attachments, that which was not looked at for the longest time first; then closed records, which leave their row in the list.
+    /// Gives how many it freed.
     pub fn free_up(&self, bytes: u64) -> Result<u64, PhoneError> {
         self.admit()?;
         let mut freed = 0_u64;
@@ -122,6 +127,9 @@ impl Phone {
             }
             self.free(&file.hash)?;
             freed = freed.saturating_add(file.bytes);
+        }
+        if freed < bytes {
+            freed = freed.saturating_add(self.free_records(bytes - freed)?);
         }
         Ok(freed)
     }

@@ -47,6 +47,9 @@ pub struct ListRow {
     pub passages: i64,
     /// Whether somebody must look at it.
     pub needs_review: bool,
+    /// Since when the record itself is on the server only, ms UTC; it was closed long ago and comes when it is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub away_ms: Option<i64>,
     /// What is searched.
     #[serde(skip)]
     pub text: String,
@@ -95,6 +98,7 @@ pub fn row_of(document: &Document) -> ListRow {
         due_ms: None,
         conflicts: 0,
         passages: 0,
+        away_ms: None,
         needs_review: false,
         text: String::new(),
     };
@@ -146,8 +150,8 @@ pub fn row_of(document: &Document) -> ListRow {
 }
 
 const COLUMNS: &str = "document, kind, community, title, status, level, category, grid, building, created_ms, changed_ms, due_ms, \
-                       conflicts, passages, needs_review";
-const PLACES: &str = "?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15";
+                       conflicts, passages, needs_review, away_ms";
+const PLACES: &str = "?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, NULL";
 
 /// Writes a row. What is searched is touched only where it has changed: putting a text into the index, and taking the old one out,
 /// is much of the cost.
@@ -187,6 +191,21 @@ pub fn put(tx: &Transaction<'_>, row: &ListRow) -> Result<(), StoreError> {
             .prepare_cached(&format!("UPDATE list SET ({columns}, text) = ({places}, ?16) WHERE document = ?1"))?
             .execute(values)?,
     };
+    Ok(())
+}
+
+/// Since when a record of which this is all that is left is on the server only, ms UTC.
+pub fn away_since(conn: &Connection, id: DocumentId) -> Result<Option<i64>, StoreError> {
+    let row = conn
+        .prepare_cached("SELECT away_ms FROM list WHERE document = ?1")?
+        .query_row([id.to_string()], |r| r.get(0))
+        .optional()?;
+    Ok(row.flatten())
+}
+
+/// Takes the rows of a community out.
+pub fn forget_community(tx: &Transaction<'_>, community: &str) -> Result<(), StoreError> {
+    tx.execute("DELETE FROM list WHERE community = ?1", [community])?;
     Ok(())
 }
 
@@ -268,6 +287,7 @@ fn row(r: &rusqlite::Row<'_>) -> Result<ListRow, rusqlite::Error> {
         conflicts: r.get(12)?,
         passages: r.get(13)?,
         needs_review: r.get(14)?,
+        away_ms: r.get(15)?,
         text: String::new(),
     })
 }

@@ -60,7 +60,8 @@ pub fn forget_acknowledged(tx: &Transaction<'_>) -> Result<(), StoreError> {
 /// Where a record is; `None` when nothing is known of it. A record whose every change was refused is not among the documents any
 /// more, and one that was forgotten may still have unsent changes: both are told.
 pub fn of_document(conn: &Connection, id: DocumentId) -> Result<Option<Standing>, StoreError> {
-    let id = id.to_string();
+    let document = id;
+    let id = document.to_string();
     let (unsent, here, since): (i64, i64, Option<i64>) = conn
         .prepare_cached("SELECT count(*), count(*) - count(sent_ms), min(sent_ms) FROM outbox WHERE document = ?1")?
         .query_row([&id], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))?;
@@ -78,6 +79,9 @@ pub fn of_document(conn: &Connection, id: DocumentId) -> Result<Option<Standing>
         .prepare_cached("SELECT synced_ms FROM documents WHERE id = ?1")?
         .query_row([&id], |r| r.get(0))
         .optional()?;
+    if synced.is_none() {
+        return Ok(super::list::away_since(conn, document)?.map(Standing::OnServerSince));
+    }
     Ok(synced.map(|at| at.map_or(Standing::OnlyHere, Standing::OnServerSince)))
 }
 
@@ -100,7 +104,8 @@ pub fn count(conn: &Connection) -> Result<StandingCounts, StoreError> {
         on_its_way: number(
             "SELECT count(*) FROM (SELECT 1 FROM outbox GROUP BY document HAVING count(sent_ms) = count(*))",
         )?,
-        on_server: number(&format!("SELECT count(*) FROM documents WHERE synced_ms IS NOT NULL {SETTLED}"))?,
+        on_server: number(&format!("SELECT count(*) FROM documents WHERE synced_ms IS NOT NULL {SETTLED}"))?
+            + number("SELECT count(*) FROM list WHERE away_ms IS NOT NULL")?,
         refused: number(
             "SELECT count(DISTINCT document) FROM refused WHERE document NOT IN (SELECT document FROM outbox) \
              AND document NOT IN (SELECT document FROM peer_changes)",

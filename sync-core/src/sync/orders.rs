@@ -10,20 +10,23 @@ use crate::limits;
 
 const DOMAIN: &[u8] = b"fengqiao-last-word-v1";
 
-/// When a phone locks itself, and what wrong PINs cost. The server's word; a phone that never heard it keeps the default.
+/// When a phone locks itself, what wrong PINs cost, and how long closed records stay on it. The server's word; a phone that never heard it keeps the default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LockPolicy {
+pub struct PhonePolicy {
     /// How long nobody may touch it before it locks, ms.
     #[serde(rename = "i")]
     pub idle_ms: i64,
     /// After how many wrong PINs in a row everything is destroyed; never when absent.
     #[serde(rename = "w", default, skip_serializing_if = "Option::is_none")]
     pub wipe_after_tries: Option<u32>,
+    /// After how many days without a change a closed record leaves the phone; never when absent.
+    #[serde(rename = "c", default, skip_serializing_if = "Option::is_none")]
+    pub closed_days: Option<u32>,
 }
 
-impl Default for LockPolicy {
+impl Default for PhonePolicy {
     fn default() -> Self {
-        Self { idle_ms: 5 * 60 * 1000, wipe_after_tries: None }
+        Self { idle_ms: 5 * 60 * 1000, wipe_after_tries: None, closed_days: Some(90) }
     }
 }
 
@@ -38,7 +41,7 @@ pub struct Confirmed {
     pub communities: Vec<AreaCode>,
     /// The policy it keeps; absent while it keeps the default.
     #[serde(rename = "l", default, skip_serializing_if = "Option::is_none")]
-    pub policy: Option<LockPolicy>,
+    pub policy: Option<PhonePolicy>,
 }
 
 /// What a phone is ordered beside purging single documents.
@@ -49,7 +52,7 @@ pub struct Orders {
     pub communities: Vec<AreaCode>,
     /// A policy other than the one that the phone says it keeps.
     #[serde(rename = "l", default, skip_serializing_if = "Option::is_none")]
-    pub policy: Option<LockPolicy>,
+    pub policy: Option<PhonePolicy>,
 }
 
 impl Confirmed {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::DocumentId;
 use crate::limits;
-use crate::phone::PhoneError;
+use crate::phone::{PhoneError, away};
 use crate::store::{meta_json, outbox, set_meta_json};
 
 /// Why a record is left out of a sync.
@@ -81,6 +81,7 @@ pub(super) fn end(
     set_meta_json(tx, "incomplete", &None::<Incomplete>)?;
     if let Some(now) = meta_json::<i64>(tx, "server_ms")? {
         set_meta_json(tx, "last_complete_ms", &now)?;
+        away::tidy(tx, now)?;
     }
     Ok(Ok(()))
 }
