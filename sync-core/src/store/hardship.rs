@@ -31,6 +31,7 @@ fn row(n: u128, text: &str) -> ListRow {
         conflicts: 0,
         passages: 0,
         needs_review: false,
+        away_ms: None,
         text: text.into(),
     }
 }
