@@ -49,6 +49,12 @@ impl PhoneLibrary {
         Self::open_with(Path::new(&path), &key, Arc::new(SystemHost::new(clock)))
     }
 
+    /// Tells the library in which installation it lives: bytes that the app makes once and keeps where no backup reaches. Call it
+    /// after `open`. `true`: the store came out of a backup, and goes on so that nothing it writes clashes with what it wrote before.
+    pub fn installed(&self, mark: Vec<u8>) -> Result<bool> {
+        Ok(self.phone.installed(&mark)?)
+    }
+
     /// How the server is reached from now on.
     pub fn set_connect_options(&self, options: ConnectOptions) {
         *self.connection() = Connection { options, client: None };

@@ -242,6 +242,8 @@ pub fn restore(db: &Database, law: &Law, path: &Path, now_ms: i64, entropy: &dyn
             }
             count += 1;
         }
+        // What phones were told to forget follows from rights and places anew, once they have handed in what is missing here.
+        diesel::delete(device_orders::table.filter(device_orders::kind.ne("wipe"))).execute(conn)?;
         let former = journal::identity(conn, now_ms, entropy)?;
         let renewed = journal::renew(conn, now_ms, entropy)?;
         lives::note(conn, renewed, former, now_ms)?;

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::Sabotage;
 use super::faults::Fault;
 use super::server::Died;
-use super::world::World;
+use super::world::{Typed, World};
 
 /// Requests after which a sync has come to nothing.
 const REQUESTS_MAX: usize = 400;
@@ -247,6 +247,11 @@ impl World {
 
     /// After a death a phone may hold what nobody was told of: it was typed all the same.
     fn keep_up(&mut self, who: usize) {
+        // Written again by a phone that was restored: typed all the same, where the former was.
+        for (hash, former) in self.phones[who].remade() {
+            let Some(document) = self.typed.get(&former).map(|t| t.document) else { continue };
+            self.typed.entry(hash).or_insert(Typed { phone: who, document });
+        }
         let unknown: Vec<_> = self.phones[who].unsent().into_iter().filter(|h| !self.typed.contains_key(h)).collect();
         for hash in unknown {
             self.wrong(format!("{} wants to send {hash}, which nobody typed on it", self.phones[who].name));

@@ -126,21 +126,33 @@ impl SimPhone {
         Some(done)
     }
 
-    /// Copies the store aside.
+    /// Copies the store aside, with the count beside it.
     pub fn back_up(&mut self) {
         let to = beside(&self.path, ".backup");
         copy(&self.path, &to);
+        std::fs::copy(beside(&self.path, ".opened"), beside(&to, ".opened")).unwrap();
         self.backup = Some(to);
     }
 
-    /// Puts the copy back, if there is one.
-    pub fn restore(&mut self) -> bool {
+    /// Puts the copy back, if there is one; `whole`: with all that lay beside it, so that nothing tells the phone of it.
+    pub fn restore(&mut self, whole: bool) -> bool {
         let Some(from) = self.backup.clone() else { return false };
         self.phone = None;
         remove(&self.path);
         copy(&from, &self.path);
+        if whole {
+            std::fs::copy(beside(&from, ".opened"), beside(&self.path, ".opened")).unwrap();
+        }
         self.open();
         true
+    }
+
+    /// What it wrote again under another actor: the new change with the former.
+    pub fn remade(&self) -> Vec<(ChangeHash, ChangeHash)> {
+        let conn = self.inside();
+        let mut statement = conn.prepare("SELECT hash, former FROM remade").unwrap();
+        let rows = statement.query_map([], |r| Ok((ChangeHash(r.get(0)?), ChangeHash(r.get(1)?)))).unwrap();
+        rows.map(Result::unwrap).collect()
     }
 
     /// The store, seen from outside the phone.

@@ -17,7 +17,7 @@ use server::http::extract::Principal;
 use server::http::problem::Problem;
 use sync_core::authority::Subject;
 use sync_core::document::ChangeHash;
-use sync_core::ids::{AreaCode, DeviceId, Entropy, UserId};
+use sync_core::ids::{AreaCode, DeviceId, Entropy, JournalId, UserId};
 use sync_core::role::Role;
 use sync_core::time::Clock;
 
@@ -64,6 +64,8 @@ pub struct SimServer {
     clock: Arc<VirtualClock>,
     entropy: Arc<SeededEntropy>,
     app: Option<App>,
+    /// The journals of the lives that were lost.
+    pub lost: Vec<JournalId>,
     /// Backups made, with the time.
     pub backups: Vec<(PathBuf, i64)>,
 }
@@ -80,6 +82,7 @@ impl SimServer {
             clock,
             entropy: Arc::new(entropy),
             app: None,
+            lost: Vec::new(),
             backups: Vec::new(),
         };
         server.open();
@@ -132,7 +135,9 @@ impl SimServer {
     }
 
     /// Loses the database and restores a backup into a new one.
+    /// Its operator knows which journals were its own, also where the backup does not.
     pub fn restore(&mut self, backup: usize) {
+        self.lost.push(self.app().journal);
         self.app = None;
         self.generation += 1;
         self.database = self.dir.join(format!("server-{}.db", self.generation));
@@ -141,6 +146,10 @@ impl SimServer {
         let law = server::projection::Law::shipped();
         let (path, _) = &self.backups[backup];
         server::backup::restore(&db, &law, path, self.clock.now_ms(), &*self.entropy).unwrap();
+        let know = |conn: &mut server::db::AnyConnection| -> Result<(), server::db::DbError> {
+            self.lost.iter().try_for_each(|journal| server::restore::know(conn, *journal).map(|_| ()))
+        };
+        db.transaction(know).unwrap();
         drop(db);
         self.open();
     }

@@ -64,6 +64,8 @@ pub struct World {
     pub acknowledged: BTreeSet<ChangeHash>,
     /// What a disaster took with every copy.
     pub excused: BTreeSet<ChangeHash>,
+    /// What stood in the journal of a life of the server that was lost: judged then, and not again when it comes back.
+    pub judged: BTreeSet<ChangeHash>,
     /// What nobody had the right to write.
     pub forged: BTreeSet<ChangeHash>,
     /// Requests that arrive later.
@@ -138,6 +140,7 @@ impl World {
             typed: BTreeMap::new(),
             acknowledged: BTreeSet::new(),
             excused: BTreeSet::new(),
+            judged: BTreeSet::new(),
             forged: BTreeSet::new(),
             in_flight: Vec::new(),
             answered: BTreeSet::new(),

@@ -10,7 +10,7 @@ use super::{Phone, PhoneError};
 use crate::ids::{AreaCode, DocumentId};
 use crate::limits;
 use crate::store::{StoreError, meta_json, set_meta_json};
-use crate::store::{attachments as files, documents, list};
+use crate::store::{attachments as files, documents, list, pledges};
 use crate::sync::orders::{Confirmed, PhonePolicy};
 use crate::sync::wire::SyncResponse;
 
@@ -37,13 +37,20 @@ pub(super) fn obey(
         forgotten += 1;
         Ok(())
     };
+    // What a restored server may lack goes only after it was compared: the answer to that orders it once more.
+    let open = |id: &DocumentId| pledges::is_open(tx, *id);
     for id in &response.purge {
+        if open(id)? {
+            continue;
+        }
         purge(*id)?;
         note(tx, "document", &id.to_string())?;
     }
     for community in response.orders.iter().flat_map(|o| &o.communities) {
         for id in documents::ids_of(tx, community)? {
-            purge(id)?;
+            if !open(&id)? {
+                purge(id)?;
+            }
         }
         // What is away has left its row.
         list::forget_community(tx, community.as_str())?;

@@ -112,6 +112,12 @@ pub fn waiting(conn: &Connection) -> Result<Vec<(DocumentId, Vec<ChangeHash>)>, 
     Ok(rows.into_iter().filter_map(|(id, heads)| Some((id.parse().ok()?, hashes(&heads)))).collect())
 }
 
+/// Whether a document is still to be compared or handed in.
+pub fn is_open(conn: &Connection, document: DocumentId) -> Result<bool, StoreError> {
+    let query = "SELECT EXISTS (SELECT 1 FROM doubts WHERE document = ?1) OR EXISTS (SELECT 1 FROM resupply WHERE document = ?1)";
+    Ok(conn.prepare_cached(query)?.query_row([document.to_string()], |r| r.get(0))?)
+}
+
 /// How many documents are in doubt or to be handed in.
 pub fn open_count(conn: &Connection) -> Result<u64, StoreError> {
     let n: i64 =
