@@ -26,5 +26,7 @@ mod road;
 mod secrets;
 mod simulator;
 mod status;
+mod stranger;
 mod tidy;
 mod tls;
+mod vectors;

@@ -124,7 +124,30 @@ fn links_between_our_pages_lead_somewhere() {
             }
             assert!(here.parent().unwrap().join(target).exists(), "{file} links to {target}, which is not there");
         }
+        for (name, target) in defined(&text) {
+            assert!(
+                here.parent().unwrap().join(target).exists(),
+                "{file}: [{name}] leads to {target}, which is not there"
+            );
+        }
     }
+}
+
+/// Links that a page defines apart from their text: `[name]: target`.
+fn defined(text: &str) -> impl Iterator<Item = (&str, &str)> {
+    let lines = text.lines().filter_map(|l| l.strip_prefix('[')?.split_once("]: "));
+    lines.map(|(name, target)| (name, target.split('#').next().unwrap())).filter(|(_, target)| !target.contains("://"))
+}
+
+#[test]
+fn the_protocols_page_and_its_place_in_the_book_define_the_same_links() {
+    let [page, book] =
+        ["docs/protocol.md", "docs/src/protocol.md"].map(|f| std::fs::read_to_string(root().join(f)).unwrap());
+    assert!(book.starts_with("{{#include ../protocol.md:page}}\n"));
+    let names = |text: &str| defined(text).map(|(name, _)| name.to_owned()).collect::<BTreeSet<_>>();
+    assert_eq!(names(&page), names(&book));
+    let used: BTreeSet<_> = page.split("][").skip(1).map(|t| t.split(']').next().unwrap().to_owned()).collect();
+    assert_eq!(used, names(&page));
 }
 
 /// Each in two halves, so that this file does not hold what it looks for.

@@ -9,6 +9,7 @@ pub mod scribble;
 pub mod simulate;
 pub mod stream;
 pub mod tus;
+pub mod vectors;
 pub mod wire;
 
 use std::collections::BTreeMap;

@@ -364,8 +364,12 @@ fn inflate(bytes: &[u8]) -> Result<Vec<u8>, WireError> {
     decoder.window_log_max(24).map_err(|_| WireError::NotCompressed)?;
     let mut plain = Vec::new();
     let bound = u64::try_from(max).unwrap_or(u64::MAX).saturating_add(1);
-    decoder.take(bound).read_to_end(&mut plain).map_err(|_| WireError::NotCompressed)?;
-    if plain.len() > max { Err(WireError::TooLarge { max }) } else { Ok(plain) }
+    decoder.by_ref().take(bound).read_to_end(&mut plain).map_err(|_| WireError::NotCompressed)?;
+    if plain.len() > max {
+        return Err(WireError::TooLarge { max });
+    }
+    // One frame is one message: what stands behind it nobody would read.
+    if decoder.finish().is_empty() { Ok(plain) } else { Err(WireError::Malformed("bytes after the frame".into())) }
 }
 
 /// Plain CBOR, as it is signed and stored.
