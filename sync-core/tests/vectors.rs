@@ -79,6 +79,17 @@ fn a_bundle_is_signed_and_opened_as_the_vector_says() {
     }
 }
 
+#[test]
+fn what_the_vectors_call_unreadable_is_no_change() {
+    let file = read("bundle.json");
+    for case in list(&file["unreadable"]) {
+        let bundle: Bundle = from_cbor(&bytes(&case["payload"])).unwrap();
+        let chunk = &bundle.entries[0].changes[0].bytes;
+        assert_eq!(Sha256::digest(chunk).to_vec(), bytes(&case["hash"]), "{}", case["name"]);
+        assert_eq!(case["unreadable"], Document::decode(chunk).unwrap_err().code.as_str(), "{}", case["name"]);
+    }
+}
+
 /// A delivery whose `c` is this list.
 fn delivery(packed: &Value) -> Vec<u8> {
     let bundle: Bundle = from_cbor(&bytes(&read("bundle.json")["payload"])).unwrap();

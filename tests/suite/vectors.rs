@@ -8,7 +8,9 @@ use server::accounts::{devices, users};
 use sync_core::ids::AreaCode;
 use sync_core::role::Role;
 use sync_core::sync::bundle::DeviceKey;
-use sync_core::sync::wire::{self, Bytes, MEDIA_TYPE, PushOutcome, SignedBundle, SyncRequest, SyncResponse, from_cbor};
+use sync_core::sync::wire::{
+    self, Bytes, MEDIA_TYPE, PushOutcome, PushResult, SignedBundle, SyncRequest, SyncResponse, from_cbor,
+};
 use tests::World;
 use tests::vectors::{self, bytes, read};
 
@@ -107,14 +109,26 @@ fn vectors_that_are_no_sync_are_refused_by_a_real_server_as_they_say() {
         assert_eq!(post(&world, "/v1/sync", &token, &bytes(&case["body"])).0, 200, "{}", case["name"]);
     }
     let request: SyncRequest = from_cbor(&bytes(&file["request"]["cbor"])).unwrap();
-    for case in read("bundle.json")["refused"].as_array().unwrap() {
+    let hand_in = |case: &Value| {
         let field = |name: &str| Bytes::from(bytes(&case[name]));
         let signed = SignedBundle { payload: field("payload"), signature: field("signature") };
         let request = SyncRequest { bundles: vec![signed], ..request.clone() };
-        let response = sync(&world, &token, &wire::to_cbor(&request).unwrap());
+        sync(&world, &token, &wire::to_cbor(&request).unwrap())
+    };
+    let bundles = read("bundle.json");
+    for case in bundles["refused"].as_array().unwrap() {
+        let response = hand_in(case);
         let codes: Vec<_> = response.refused.iter().map(|f| f.code.as_str()).collect();
         assert_eq!(codes, [case["refusal"].as_str().unwrap()], "{}", case["name"]);
         assert_eq!(response.results, vec![], "{}", case["name"]);
+    }
+    for case in bundles["unreadable"].as_array().unwrap() {
+        let response = hand_in(case);
+        let [PushResult { hash, outcome: PushOutcome::Unreadable(code, _), .. }] = &response.results[..] else {
+            panic!("{}: {:?}", case["name"], response.results)
+        };
+        assert_eq!(hash.0.to_vec(), bytes(&case["hash"]), "{}", case["name"]);
+        assert_eq!(case["unreadable"], code.as_str(), "{}", case["name"]);
     }
 }
 

@@ -1,6 +1,7 @@
 //! Vectors of the sync itself.
 
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 use sync_core::ids::{AreaCode, DeviceId};
 use sync_core::limits;
 use sync_core::shape::DocumentKind;
@@ -33,11 +34,30 @@ pub(super) fn bundle(story: &Story) -> Value {
     let other_domain = key.sign(b"fengqiao-last-word-v1", payload).to_vec();
     let mut foreign = story.bundle.clone();
     foreign.user = sync_core::ids::UserId::from_parts(now_ms(), [0xa2; 10]);
+    let first = &story.changes[0].bytes;
+    // The length of the chunk in one byte more than it needs: the same number, other bytes.
+    let end = 9 + first[9..].iter().take_while(|b| **b >= 0x80).count();
+    let padded = [&first[..end], &[first[end] | 0x80, 0], &first[end + 1..]].concat();
+    let unreadable = |name: &str, chunk: Vec<u8>| {
+        let mut bundle = story.bundle.clone();
+        let hash = Sha256::digest(&chunk);
+        bundle.entries[0].changes.truncate(1);
+        bundle.entries[0].changes[0].bytes = Bytes::from(chunk);
+        let signed = sealed(&bundle);
+        json!({ "name": name, "payload": hex(&signed.payload), "signature": hex(&signed.signature),
+            "hash": hex(&hash), "unreadable": "malformed" })
+    };
     let mut unknown = story.bundle.clone();
     unknown.device = DeviceId::from_parts(now_ms(), [0xd9; 10]);
     json!({
         "key": signer(DEVICE_SEED, "fengqiao-bundle-v1"),
         "payload": hex(payload), "signature": hex(signature), "read": render(payload),
+        "unreadable": [
+            unreadable("a chunk whose checksum is wrong", altered(first, 5)),
+            unreadable("a chunk whose length is not written the shortest way", padded),
+            unreadable("a chunk cut off", first[..first.len() - 1].to_vec()),
+            unreadable("no chunk", b"no change".to_vec()),
+        ],
         "refused": [
             case("a byte of the signature altered", with(payload.to_vec(), altered(signature, 0)), "bad_signature"),
             case("a signature of 63 bytes", with(payload.to_vec(), signature[..63].to_vec()), "bad_signature"),
@@ -83,7 +103,6 @@ fn hash_of(form: &[u8], chunk: &[u8]) -> Value {
     if form.first() == Some(&0) {
         return Value::Null;
     }
-    use sha2::{Digest, Sha256};
     json!(hex(&Sha256::digest(&chunk[8..])))
 }
 
