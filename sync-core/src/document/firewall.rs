@@ -12,7 +12,7 @@ use crate::error::{Refusal, RefusalCode};
 use crate::limits;
 
 use super::grammar::Touch;
-use super::stage::{Ahead, apply};
+use super::stage::{Ahead, apply, comes_back};
 
 /// Who hands the change over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,6 +92,14 @@ fn decode(bytes: &[u8]) -> Result<Decoded, Refusal> {
 }
 
 impl Decoded {
+    /// Whether it names operations of others: a change that names wrong ones can be applied, but a saved document tells it otherwise,
+    /// and can never be read again.
+    pub(super) fn names_others(&self) -> bool {
+        let is_founding = self.change.deps().is_empty();
+        let in_list = |op: &automerge::legacy::Op| !matches!(op.key, automerge::legacy::Key::Map(_));
+        self.expanded.operations.iter().any(|op| !op.pred.is_empty() || (in_list(op) && !is_founding))
+    }
+
     /// What it writes, for a person to read where its document is not at hand.
     pub(super) fn expanded(&self) -> &automerge::ExpandedChange {
         &self.expanded
@@ -128,6 +136,9 @@ impl Document {
         let walked = walked.map_err(|_| refuse(RefusalCode::Malformed, "the change cannot be read"))??;
         let inspected = Inspected { raw: raw.clone(), touches: walked.touches, at_ms: change.timestamp() };
         let inner = apply(&empty, vec![change.clone()])?;
+        if trust != Trust::Server && decoded.names_others() {
+            comes_back(&inner)?;
+        }
         let mut document = Self::of(inner).map_err(|e| refuse(RefusalCode::Malformed, e.to_string()))?;
         document.seqs = BTreeMap::from([(raw.actor, raw.seq)]).into();
         Ok((document, inspected))
@@ -158,6 +169,9 @@ impl Document {
         let (inspected, _) = self.weigh(&Ahead::default(), decoded, trust)?;
         gate(self, &inspected)?;
         let inner = apply(&self.inner, vec![change.clone()])?;
+        if trust != Trust::Server && decoded.names_others() {
+            comes_back(&inner)?;
+        }
         for touch in &inspected.touches {
             if let Touch::Text { name } = touch
                 && read::text_chars(&inner, name) > limits::TEXT_CHARS_MAX

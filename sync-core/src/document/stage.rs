@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use automerge::{Automerge, Change, ExpandedChange, ScalarValue, legacy};
+use automerge::{Automerge, Change, ExpandedChange, LoadOptions, ScalarValue, TextEncoding, legacy};
 
 use super::firewall::{Admission, Decoded, Inspected, Trust, refuse};
 use super::grammar::{self, ObjectAt, Touch, Walked};
@@ -144,6 +144,8 @@ pub struct Stage {
     /// Texts that pending changes edit, and how many characters they insert at most.
     texts: BTreeSet<String>,
     inserted: usize,
+    /// A stranger's change that waits names operations of others.
+    is_doubtful: bool,
     /// A pending change says where the document lies: rights are judged by that.
     is_moved: bool,
     is_failed: bool,
@@ -162,6 +164,7 @@ impl Stage {
             ahead: Ahead::default(),
             texts: BTreeSet::new(),
             inserted: 0,
+            is_doubtful: false,
             is_moved: false,
             is_failed: false,
         }
@@ -226,6 +229,7 @@ impl Stage {
                 _ => {}
             }
         }
+        self.is_doubtful |= trust != Trust::Server && decoded.names_others();
         self.inserted += inserted_chars(&decoded.expanded);
         self.ahead.note(decoded, walked);
         self.pending.push(decoded.change.clone());
@@ -246,6 +250,10 @@ impl Stage {
         let pending = std::mem::take(&mut self.pending);
         let Some(document) = self.document.as_mut().filter(|_| !pending.is_empty()) else { return Ok(()) };
         let applied = fits(&document.inner, &self.texts, self.inserted).and_then(|()| apply(&document.inner, pending));
+        let applied = applied.and_then(|inner| match std::mem::take(&mut self.is_doubtful) {
+            true => comes_back(&inner).map(|()| inner),
+            false => Ok(inner),
+        });
         let inner = applied.inspect_err(|_| self.is_failed = true)?;
         document.inner = inner;
         for (actor, seq) in self.authors.drain(..) {
@@ -268,6 +276,16 @@ pub(super) fn apply(doc: &Automerge, changes: Vec<Change>) -> Result<Automerge, 
         Ok(Ok(_)) => Err(refuse(RefusalCode::MissingDependency, "it depends on changes that are not here")),
         Ok(Err(e)) => Err(refuse(RefusalCode::Malformed, e.to_string())),
         Err(_) => Err(refuse(RefusalCode::Malformed, "the change cannot be applied")),
+    }
+}
+
+/// Whether a document that is saved comes back from its store as it is.
+pub(super) fn comes_back(doc: &Automerge) -> Result<(), Refusal> {
+    let options = || LoadOptions::new().text_encoding(TextEncoding::UnicodeCodePoint);
+    let again = catch_unwind(AssertUnwindSafe(|| Automerge::load_with_options(&doc.save(), options())));
+    match again {
+        Ok(Ok(again)) if again.get_heads() == doc.get_heads() => Ok(()),
+        _ => Err(refuse(RefusalCode::Malformed, "it names operations that are not where it says")),
     }
 }
 
