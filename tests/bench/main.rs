@@ -2,20 +2,24 @@
 //! nothing.
 
 mod idle_sync;
+mod initial_sync;
 mod morning_sync;
 mod push;
+mod trickle;
 
 use std::process::ExitCode;
 
 const USAGE: &str = "\
 bench push      [--runs N] [--json]   one push of a case file, acknowledged durably, against its parts
 bench idle-sync [--documents N,N] [--json]   requests and bytes of a sync with nothing to say
+bench initial-sync [--documents N,N] [--store sqlite|postgres] [--json]   a new phone gets everything
+bench trickle   [--runs N] [--store sqlite|postgres] [--json]   edits one by one: to the acknowledgement, to a second phone
 bench morning-sync [--store sqlite|postgres] [--devices N] [--cases N] [--json]   a hundred phones come back at once";
 
 /// What the command line asks for.
 struct Options {
-    runs: usize,
-    documents: Vec<usize>,
+    runs: Option<usize>,
+    documents: Option<Vec<usize>>,
     devices: usize,
     cases: usize,
     postgres: bool,
@@ -23,14 +27,7 @@ struct Options {
 }
 
 fn options(arguments: &[String]) -> Result<Options, String> {
-    let mut options = Options {
-        runs: 200,
-        documents: vec![10, 1_000, 10_000],
-        devices: 100,
-        cases: 20,
-        postgres: false,
-        json: false,
-    };
+    let mut options = Options { runs: None, documents: None, devices: 100, cases: 20, postgres: false, json: false };
     let mut rest = arguments.iter();
     while let Some(argument) = rest.next() {
         let mut value = || rest.next().ok_or_else(|| format!("`{argument}` needs a value"));
@@ -39,7 +36,7 @@ fn options(arguments: &[String]) -> Result<Options, String> {
             "--runs" | "--devices" | "--cases" => {
                 let n = value()?.parse().map_err(|_| format!("`{argument}` is a number from 1"))?;
                 match argument.as_str() {
-                    "--runs" => options.runs = n,
+                    "--runs" => options.runs = Some(n),
                     "--devices" => options.devices = n,
                     _ => options.cases = n,
                 }
@@ -53,12 +50,14 @@ fn options(arguments: &[String]) -> Result<Options, String> {
             }
             "--documents" => {
                 let numbers: Result<Vec<usize>, _> = value()?.split(',').map(str::parse).collect();
-                options.documents = numbers.map_err(|_| "`--documents` is a list such as 10,1000".to_owned())?;
+                let numbers = numbers.map_err(|_| "`--documents` is a list such as 10,1000".to_owned())?;
+                options.documents = Some(numbers);
             }
             other => return Err(format!("`{other}` is no option")),
         }
     }
-    if options.runs == 0 || options.documents.is_empty() || options.devices < 2 || options.cases == 0 {
+    let nothing = options.runs == Some(0) || options.documents.as_ref().is_some_and(Vec::is_empty);
+    if nothing || options.devices < 2 || options.cases == 0 {
         return Err("there is nothing to measure".to_owned());
     }
     Ok(options)
@@ -70,6 +69,11 @@ fn main() -> ExitCode {
         eprintln!("{USAGE}");
         return ExitCode::from(2);
     };
+    // The phone of `initial-sync` in a process of its own.
+    if let ("pull-once", [url, store]) = (name.as_str(), rest) {
+        println!("{}", initial_sync::pull_once(url, store));
+        return ExitCode::SUCCESS;
+    }
     let options = match options(rest) {
         Ok(options) => options,
         Err(problem) => {
@@ -81,8 +85,12 @@ fn main() -> ExitCode {
         eprintln!("a debug build: the figures say little; add --release");
     }
     let summary = match name.as_str() {
-        "push" => push::run(options.runs),
-        "idle-sync" => idle_sync::run(&options.documents),
+        "push" => push::run(options.runs.unwrap_or(200)),
+        "idle-sync" => idle_sync::run(&options.documents.unwrap_or_else(|| vec![10, 1_000, 10_000])),
+        "initial-sync" => {
+            initial_sync::run(&options.documents.unwrap_or_else(|| vec![2_000, 10_000]), options.postgres)
+        }
+        "trickle" => trickle::run(options.runs.unwrap_or(1_000), options.postgres),
         "morning-sync" => {
             let (devices, cases, postgres) = (options.devices, options.cases, options.postgres);
             morning_sync::run(&morning_sync::Size { devices, cases, postgres })

@@ -2,8 +2,8 @@
 //! loopback HTTP, every acknowledgement after a durable commit. Each phase stands beside its floor, measured in the same run.
 
 mod floor;
-mod process;
-mod workload;
+pub(crate) mod process;
+pub(crate) mod workload;
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -22,7 +22,7 @@ use tests::phones::{TestHost, event};
 use process::Process;
 use workload::COMMUNITIES;
 
-const PASSWORD: &str = "maple-bridge-morning";
+pub(crate) const PASSWORD: &str = "maple-bridge-morning";
 /// How many phones sync at the same time.
 const AT_ONCE: usize = 16;
 const EDITS_ONE_BY_ONE: usize = 500;
@@ -49,7 +49,7 @@ fn grid(n: usize) -> (&'static str, String) {
 }
 
 /// The street with its communities and a grid for each phone; a worker for each grid, mediators for the shared file, a supervisor.
-fn people(devices: usize) -> String {
+pub(crate) fn people(devices: usize) -> String {
     let mut file = String::new();
     let mut area = |code: &str, kind: &str, name: &str, parent: &str| {
         let parent = if parent.is_empty() { String::new() } else { format!("parent = \"{parent}\"\n") };
@@ -131,14 +131,24 @@ fn ms(since: Instant) -> f64 {
     since.elapsed().as_secs_f64() * 1e3
 }
 
-fn rounded(n: f64) -> f64 {
+pub(crate) fn rounded(n: f64) -> f64 {
     (n * 1000.0).round() / 1000.0
 }
 
 /// The n-th percentile of a list that is sorted here.
-fn percentile(times: &mut [f64], n: usize) -> f64 {
+pub(crate) fn percentile(times: &mut [f64], n: usize) -> f64 {
     times.sort_by(f64::total_cmp);
     times.get((times.len() * n / 100).min(times.len().saturating_sub(1))).copied().unwrap_or_default()
+}
+
+/// What the wall clock shows.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "phones and server must agree on the hour, and the server is a process of its own"
+)]
+pub(crate) fn wall_ms() -> i64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_millis();
+    i64::try_from(now).expect("this age")
 }
 
 fn database_cpu_ms(postgres: bool) -> f64 {
@@ -155,12 +165,7 @@ pub(crate) fn run(size: &Size) -> Value {
     let program = process::program();
     process::step_aside();
     let database = TestDatabase::on(size.postgres, dir.path());
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "phones and server must agree on the hour, and the server is a process of its own"
-    )]
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_millis();
-    let clock = Arc::new(DemoClock::starting_at(i64::try_from(now).expect("this age")));
+    let clock = Arc::new(DemoClock::starting_at(wall_ms()));
     let bench = Bench { dir, clock, program, database };
     let import = bench.dir.path().join("people.toml");
     std::fs::write(&import, people(size.devices)).expect("a file");

@@ -11,7 +11,7 @@ use sync_core::shape::DocumentKind;
 use tests::phones::{event, set, write};
 
 /// Communities of the street (the seed's six), among which the grids are dealt out.
-pub(super) const COMMUNITIES: [&str; 6] =
+pub(crate) const COMMUNITIES: [&str; 6] =
     ["GM-GUANGMING", "GM-BIYAN", "GM-BAIHUA", "GM-DONGZHOU", "GM-CUIHU", "GM-JINGKOU"];
 
 const MATTERS: [(&str, &str, &str); 6] = [
@@ -88,7 +88,7 @@ fn party(role: &str, kind: &str, name: &str, n: usize) -> Edit {
 }
 
 /// A new case file: some 30 fields, four parties, five events, its narrative.
-pub(super) fn case(community: &str, grid: &str, n: usize) -> Draft {
+pub(crate) fn case(community: &str, grid: &str, n: usize) -> Draft {
     let (category, title, _) = pick(&MATTERS, n);
     let day = 1_558_051_200_000 + i64::try_from(n).expect("a small number") * 61_000;
     let mut edits = vec![
@@ -126,7 +126,7 @@ pub(super) fn case(community: &str, grid: &str, n: usize) -> Draft {
 }
 
 /// What happens to the file afterwards, twice: an event that changes how it stands, and a row of its timeline.
-pub(super) fn further(n: usize, step: usize) -> Vec<Edit> {
+pub(crate) fn further(n: usize, step: usize) -> Vec<Edit> {
     let standing = if step == 0 {
         event(EventKind::MediationSession, json!({"summary": *pick(&CLAIMS, n / 5)}))
     } else {
