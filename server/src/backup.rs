@@ -12,13 +12,13 @@ use sync_core::ids::Entropy;
 
 use crate::audit::{Act, Origin};
 use crate::db::tables::{
-    actors, areas, assignments, audit, audit_chain, communities, device_orders, devices, document_moves,
-    erased_documents, erased_holders, erasures, journal as journal_table, quarantine, restores, sessions, settings,
-    signing_keys, spent_tokens, users,
+    actors, archive_documents, archives, areas, assignments, audit, audit_chain, communities, device_orders, devices,
+    document_moves, erased_documents, erased_holders, erasures, journal as journal_table, quarantine, restores,
+    sessions, settings, signing_keys, spent_tokens, users,
 };
 use crate::db::{AnyConnection, Database, DbError};
 use crate::projection::Law;
-use crate::{journal, rebuild, restore as lives};
+use crate::{archive, journal, rebuild, restore as lives};
 
 const MAGIC: &[u8] = b"fengqiao backup 1\n";
 /// The largest record: a change with its row.
@@ -93,6 +93,8 @@ records! {
         created_ms: i64, expires_ms: i64, revoked_ms: Option<i64> }
     SpentToken(spent_tokens) { hash: Vec<u8>, session_id: String }
     SigningKey(signing_keys) { kid: String, purpose: String, seed: Vec<u8>, created_ms: i64, retired_ms: Option<i64> }
+    Archive(archives) { id: String, name: String, made_ms: i64, before_ms: i64, entries: i64, sha256: String }
+    InArchive(archive_documents) { archive: String, document: String }
     Setting(settings) { name: String, value: String }
     Actor(actors) { actor: Vec<u8>, device: String, author: String, first_ms: i64 }
     Quarantined(quarantine) { id: String, document: String, hash: Vec<u8>, kind: String, community: String, author: String,
@@ -155,13 +157,15 @@ pub fn backup(db: &Database, path: &Path) -> Result<u64, BackupError> {
 }
 
 /// Only the owner may read a backup: keys and password hashes lie in it.
-fn create_private(path: &Path) -> std::io::Result<File> {
+pub(crate) fn create_private(path: &Path) -> std::io::Result<File> {
     let mut options = std::fs::OpenOptions::new();
     options.write(true).create(true).truncate(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options.open(path)
 }
+
+archive::archived!(rows::Entry);
 
 fn dump<W: Write>(conn: &mut AnyConnection, writer: &mut Writer<W>) -> Result<(), BackupError> {
     macro_rules! table {
@@ -190,11 +194,13 @@ fn dump<W: Write>(conn: &mut AnyConnection, writer: &mut Writer<W>) -> Result<()
     table!(document_moves, Move, (document_moves::community, document_moves::position));
     table!(device_orders, Order, (device_orders::device, device_orders::kind, device_orders::target));
     table!(restores, Life, restores::journal);
+    table!(archives, Archive, archives::id);
+    table!(archive_documents, InArchive, (archive_documents::archive, archive_documents::document));
     let codes: Vec<String> = communities::table.order(communities::code).select(communities::code).load(conn)?;
     for code in codes {
         let mut position = 0;
         loop {
-            let batch = journal_table::table
+            let mut batch = journal_table::table
                 .filter(journal_table::community.eq(&code))
                 .filter(journal_table::position.gt(position))
                 .order(journal_table::position)
@@ -202,6 +208,8 @@ fn dump<W: Write>(conn: &mut AnyConnection, writer: &mut Writer<W>) -> Result<()
                 .load::<rows::Entry>(conn)?;
             let Some(last) = batch.last() else { break };
             position = last.position;
+            // A backup is whole: what was archived is in it with its bytes.
+            archive::fill(conn, &mut batch)?;
             for row in batch {
                 writer.put(&Record::Entry(row))?;
             }

@@ -5,6 +5,7 @@ mod accounts;
 mod attachments;
 mod audit;
 mod erase;
+mod journal;
 mod operate;
 mod quarantine;
 mod relay;
@@ -77,6 +78,9 @@ enum Command {
     /// The audit log.
     #[command(subcommand)]
     Audit(audit::AuditCommand),
+    /// The journal: moving what is old into files.
+    #[command(subcommand)]
+    Journal(journal::JournalCommand),
     /// Recompute every table from the journal.
     Rebuild {
         /// Only compare; end with 1 if a table differs.
@@ -167,6 +171,7 @@ fn run(cli: Cli, demo: Demo) -> Result<(), Failure> {
         Command::Retention(command) => retention::run(config, command),
         Command::Erase(command) => erase::run(config, command),
         Command::Audit(command) => audit::run(config, command),
+        Command::Journal(command) => journal::run(config, &command),
         Command::Rebuild { check } => operate::rebuild(config, check),
         Command::Backup { file } => operate::backup(config, &file),
         Command::Restore(asked) => restore::run(config, asked),

@@ -1,12 +1,13 @@
 //! The journal: every accepted change, gapless per community. The one truth of the server; everything else is a cache of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use diesel::prelude::*;
 use sync_core::document::{ChangeHash, Document, RawChange, Trust};
 use sync_core::ids::{ActorId, AreaCode, DeviceId, DocumentId, Entropy, JournalId, UserId};
 use sync_core::time::{TimeBasis, Witness};
 
+use crate::archive;
 use crate::db::tables::{communities, documents, journal, settings};
 use crate::db::{AnyConnection, DbError, insert_all};
 
@@ -150,28 +151,33 @@ pub fn append(
 
 /// Entries of a community behind a position.
 pub fn after(conn: &mut AnyConnection, community: &AreaCode, position: i64, limit: i64) -> Result<Vec<Entry>, DbError> {
-    Ok(journal::table
+    let mut entries = journal::table
         .filter(journal::community.eq(community.as_str()))
         .filter(journal::position.gt(position))
         .order(journal::position)
         .limit(limit)
-        .load::<Entry>(conn)?)
+        .load::<Entry>(conn)?;
+    archive::fill(conn, &mut entries)?;
+    Ok(entries)
 }
 
 /// All entries of one document.
 pub fn of_document(conn: &mut AnyConnection, document: DocumentId) -> Result<Vec<Entry>, DbError> {
-    Ok(journal::table
+    let mut entries = journal::table
         .filter(journal::document.eq(document.to_string()))
         .order(journal::position)
-        .load::<Entry>(conn)?)
+        .load::<Entry>(conn)?;
+    archive::fill(conn, &mut entries)?;
+    Ok(entries)
 }
 
 /// All entries of several documents, by document.
 pub fn of_documents(conn: &mut AnyConnection, ids: &[String]) -> Result<BTreeMap<String, Vec<Entry>>, DbError> {
-    let entries = journal::table
+    let mut entries = journal::table
         .filter(journal::document.eq_any(ids))
         .order((journal::document, journal::position))
         .load::<Entry>(conn)?;
+    archive::fill(conn, &mut entries)?;
     let mut by_document: BTreeMap<String, Vec<Entry>> = BTreeMap::new();
     for entry in entries {
         by_document.entry(entry.document.clone()).or_default().push(entry);
@@ -280,6 +286,21 @@ pub fn open(conn: &mut AnyConnection, id: DocumentId, saved: &[u8]) -> Result<Do
                 .map_err(|e| DbError::Row(format!("document {id}: {e}")))
         }
     }
+}
+
+/// The bytes of every change of some documents, by their hashes, as their saved forms give them.
+pub(crate) fn archived_bytes(
+    conn: &mut AnyConnection,
+    ids: &BTreeSet<String>,
+) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, DbError> {
+    let mut bytes = BTreeMap::new();
+    for (id, saved) in saved(conn, &ids.iter().cloned().collect::<Vec<_>>())? {
+        let unreadable =
+            |e| DbError::Row(format!("document {id}: {e}; its journal is archived: fengqiao journal return FILE"));
+        let document = Document::load(&saved).map_err(unreadable)?;
+        bytes.extend(document.changes().into_iter().map(|c| (c.hash.0.to_vec(), c.bytes)));
+    }
+    Ok(bytes)
 }
 
 /// The caches of several documents, those that are there.

@@ -55,6 +55,31 @@ fn the_replication_of_phones_is_a_table_or_objects() {
 }
 
 #[test]
+fn the_journal_is_archived_checked_and_given_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |arguments: &[&str]| run(folder.path(), arguments, "");
+    assert_eq!(at(&["demo", "--exit", "--keep-database"]).0, Some(0));
+    let (code, out, err) = at(&["journal", "archive", "--before", "2020-01-01", "--to", "2019.fqa"]);
+    let made: serde_json::Value = serde_json::from_str(&out).unwrap_or_default();
+    assert_eq!((code, made["skipped"].as_u64()), (Some(0), Some(0)), "{out}{err}");
+    assert!(made["entries"].as_u64().is_some_and(|n| n > 20), "{out}");
+    assert_eq!(
+        at(&["journal", "archive", "--before", "2020-01-01", "--to", "2019.fqa"]).0,
+        Some(2),
+        "it is there already"
+    );
+    assert_eq!(at(&["journal", "archive", "--before", "2019-02-30", "--to", "x"]).0, Some(2));
+    assert_eq!(at(&["journal", "verify", "2019.fqa"]).0, Some(0));
+    assert!(at(&["journal", "status"]).1.contains("2019.fqa"));
+    assert_eq!(at(&["rebuild", "--check"]).0, Some(0));
+    let (code, out, _) = at(&["journal", "return", "2019.fqa"]);
+    assert_eq!((code, out.contains(&format!("{} entries", made["entries"]))), (Some(0), true), "{out}");
+    std::fs::write(folder.path().join("2019.fqa"), "hello").unwrap();
+    assert_eq!(at(&["journal", "verify", "2019.fqa"]).0, Some(2));
+    assert_eq!(at(&["rebuild", "--check"]).0, Some(0));
+}
+
+#[test]
 fn what_is_at_fault_decides_the_exit_code() {
     let folder = tempfile::tempdir().unwrap();
     let at = |arguments: &[&str]| run(folder.path(), arguments, "");

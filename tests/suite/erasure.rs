@@ -43,7 +43,7 @@ fn case_of_two(he: &TestPhone) -> (DocumentId, String) {
 }
 
 /// Asked by the community's supervisor, decided by the street's.
-fn erase(world: &World, kind: &str, case: DocumentId, part: &str) -> (String, Value) {
+pub(crate) fn erase(world: &World, kind: &str, case: DocumentId, part: &str) -> (String, Value) {
     let body = json!({"kind": kind, "document": case, "part": part, "reason": "当事人依法要求删除"});
     let (status, asked) = world.post("/v1/erasures", Some(&world.token("community")), &body);
     assert_eq!(status, 201, "{asked}");

@@ -2,6 +2,7 @@
 
 mod access;
 mod admission;
+mod archive;
 mod attachments;
 mod audit;
 mod authority_coverage;

@@ -24,6 +24,22 @@ diesel::table! {
     }
 }
 diesel::table! {
+    archives (id) {
+        id -> Text,
+        name -> Text,
+        made_ms -> BigInt,
+        before_ms -> BigInt,
+        entries -> BigInt,
+        sha256 -> Text,
+    }
+}
+diesel::table! {
+    archive_documents (archive, document) {
+        archive -> Text,
+        document -> Text,
+    }
+}
+diesel::table! {
     replication_alerts (id) {
         id -> Text,
         device -> Text,

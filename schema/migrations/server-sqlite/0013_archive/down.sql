@@ -1,0 +1,2 @@
+DROP TABLE archive_documents;
+DROP TABLE archives;
