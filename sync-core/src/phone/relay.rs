@@ -330,7 +330,8 @@ impl Handing {
             if let Some(receipt) = &answer.receipt {
                 take_receipt(tx, receipt, now_ms, &mut RelayImport::default(), &mut Vec::new())?;
             }
-            answered += 1;
+            // What waits for others is where it was: a sync that only hears so has moved nothing.
+            answered += u64::from(!matches!(answer.outcome, ParcelOutcome::Waiting));
         }
         Ok(answered)
     }

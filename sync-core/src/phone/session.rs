@@ -48,7 +48,7 @@ pub struct SyncProgress {
     pub unreadable: u64,
     /// Changes still to be sent.
     pub pending: u64,
-    /// Parcels of others that the server has answered.
+    /// Parcels of others that the server has taken or refused.
     pub relayed: u64,
     /// Documents forgotten because their owner may no longer see them.
     pub purged: u64,
