@@ -1,5 +1,5 @@
-//! Old entries of the journal in files of their own. What they say stays in the saved documents, from which it is read as before: no
-//! cursor and no phone notices. The file is for the day on which a saved document is damaged, and for whoever must keep what is old
+//! Old entries of the journal in files of their own. What they say stays in the snapshots, from which it is read as before: no
+//! cursor and no phone notices. The file is for the day on which a snapshot is damaged, and for whoever must keep what is old
 //! elsewhere.
 
 mod file;
@@ -10,7 +10,7 @@ use std::path::Path;
 use diesel::dsl::{count_star, min};
 use diesel::prelude::*;
 use serde::Serialize;
-use sync_core::ids::Entropy;
+use sync_core::ids::{DocumentId, Entropy};
 use uuid::Uuid;
 
 use crate::audit::{Act, Origin};
@@ -31,7 +31,7 @@ pub struct Made {
     pub entries: u64,
     /// Documents that they belong to.
     pub documents: u64,
-    /// Documents left as they are, because their saved form does not give back every byte.
+    /// Documents left as they are, because their snapshot does not give back every byte.
     pub skipped: u64,
     /// Bytes that the journal no longer holds.
     pub bytes: u64,
@@ -89,6 +89,8 @@ pub fn make(
     let mut writer = Writer::create(path, &header)?;
     let mut moved: Vec<(String, Vec<i64>)> = Vec::new();
     for document in old_documents(&mut conn, before_ms)? {
+        // What leaves the journal must stand in the snapshot.
+        db.transaction(|conn| fold(conn, &document))?;
         let old = old_entries(&mut conn, &document, before_ms)?;
         let saved = journal::archived_bytes(&mut conn, &BTreeSet::from([document.clone()])).unwrap_or_default();
         if !old.iter().all(|e| saved.get(&e.hash) == Some(&e.bytes)) {
@@ -141,6 +143,13 @@ pub fn make(
         })?;
     }
     Ok(made)
+}
+
+fn fold(conn: &mut AnyConnection, document: &str) -> Result<(), DbError> {
+    let id: DocumentId = document.parse().map_err(|_| DbError::Row(format!("document {document}")))?;
+    let Some(row) = journal::document_row(conn, id)? else { return Ok(()) };
+    journal::lock(conn, &[row.place()?.community])?;
+    journal::fold(conn, id)
 }
 
 fn old_documents(conn: &mut AnyConnection, before_ms: i64) -> Result<Vec<String>, DbError> {
@@ -246,7 +255,7 @@ pub fn status(conn: &mut AnyConnection) -> Result<Status, DbError> {
     })
 }
 
-/// Fills in the bytes of entries that were archived, from the saved documents.
+/// Fills in the bytes of entries that were archived, from the snapshots.
 pub(crate) fn fill(conn: &mut AnyConnection, rows: &mut [impl Archived]) -> Result<(), DbError> {
     let lacking: BTreeSet<String> = rows.iter().filter(|r| r.is_archived()).map(|r| r.document().to_owned()).collect();
     if lacking.is_empty() {
@@ -258,7 +267,7 @@ pub(crate) fn fill(conn: &mut AnyConnection, rows: &mut [impl Archived]) -> Resu
         let lost = || {
             let document = row.document();
             DbError::Row(format!(
-                "a change of {document} is archived and not in the saved document: fengqiao journal return FILE"
+                "a change of {document} is archived and not in the snapshot: fengqiao journal return FILE"
             ))
         };
         let bytes = bytes.ok_or_else(lost)?;

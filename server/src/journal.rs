@@ -1,15 +1,20 @@
 //! The journal: every accepted change, gapless per community. The one truth of the server; everything else is a cache of it.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod snapshots;
+
+use std::collections::BTreeMap;
 
 use diesel::prelude::*;
-use sync_core::document::{ChangeHash, Document, RawChange, Trust};
+use sync_core::document::{ChangeHash, RawChange};
 use sync_core::ids::{ActorId, AreaCode, DeviceId, DocumentId, Entropy, JournalId, UserId};
 use sync_core::time::{TimeBasis, Witness};
 
 use crate::archive;
 use crate::db::tables::{communities, documents, journal, settings};
 use crate::db::{AnyConnection, DbError, insert_all};
+
+pub use snapshots::{Grown, load, load_all, store};
+pub(crate) use snapshots::{archived_bytes, fold, forget, has};
 
 /// One entry, as it is appended and as it is read.
 #[derive(Debug, Clone, Queryable, Insertable)]
@@ -265,68 +270,6 @@ pub fn documents_after(
         .limit(limit)
         .select(COLUMNS)
         .load::<DocumentRow>(conn)?)
-}
-
-/// A document as the journal makes it.
-pub fn load(conn: &mut AnyConnection, id: DocumentId) -> Result<Option<Document>, DbError> {
-    let saved: Option<Vec<u8>> =
-        documents::table.find(id.to_string()).select(documents::saved).first(conn).optional()?;
-    saved.map(|saved| open(conn, id, &saved)).transpose()
-}
-
-/// A document from its cache.
-pub fn open(conn: &mut AnyConnection, id: DocumentId, saved: &[u8]) -> Result<Document, DbError> {
-    match Document::load(saved) {
-        Ok(document) => Ok(document),
-        // The cache is damaged; the journal is the truth.
-        Err(damage) => {
-            tracing::error!(%id, %damage, "cached document unreadable, rebuilt from the journal");
-            let entries = of_document(conn, id)?;
-            Document::from_changes(entries.iter().map(|e| e.bytes.as_slice()), Trust::Server)
-                .map_err(|e| DbError::Row(format!("document {id}: {e}")))
-        }
-    }
-}
-
-/// The bytes of every change of some documents, by their hashes, as their saved forms give them.
-pub(crate) fn archived_bytes(
-    conn: &mut AnyConnection,
-    ids: &BTreeSet<String>,
-) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, DbError> {
-    let mut bytes = BTreeMap::new();
-    for (id, saved) in saved(conn, &ids.iter().cloned().collect::<Vec<_>>())? {
-        let unreadable =
-            |e| DbError::Row(format!("document {id}: {e}; its journal is archived: fengqiao journal return FILE"));
-        let document = Document::load(&saved).map_err(unreadable)?;
-        bytes.extend(document.changes().into_iter().map(|c| (c.hash.0.to_vec(), c.bytes)));
-    }
-    Ok(bytes)
-}
-
-/// The caches of several documents, those that are there.
-pub fn saved(conn: &mut AnyConnection, ids: &[String]) -> Result<BTreeMap<String, Vec<u8>>, DbError> {
-    let rows = documents::table.filter(documents::id.eq_any(ids)).select((documents::id, documents::saved));
-    Ok(rows.load::<(String, Vec<u8>)>(conn)?.into_iter().collect())
-}
-
-/// Writes the cache of a document; `known` says whether it may have one already.
-pub fn store(conn: &mut AnyConnection, document: &Document, position: i64, known: bool) -> Result<(), DbError> {
-    let place = sync_core::authority::Place::of(document);
-    let id = document.meta().id.to_string();
-    let values = (
-        documents::community.eq(place.community.as_str()),
-        documents::kind.eq(place.kind.as_str()),
-        documents::grid.eq(place.grid.as_ref().map(|g| g.as_str())),
-        documents::building.eq(place.building.as_ref().map(|g| g.as_str())),
-        documents::created_by.eq(place.created_by.to_string()),
-        documents::position.eq(position),
-        documents::saved.eq(document.save()),
-    );
-    if known && diesel::update(documents::table.find(&id)).set(values.clone()).execute(conn)? > 0 {
-        return Ok(());
-    }
-    diesel::insert_into(documents::table).values((documents::id.eq(&id), values)).execute(conn)?;
-    Ok(())
 }
 
 impl Entry {

@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use sha2::Sha256;
 use sync_core::authority::{Place, Subject};
+use sync_core::case::CaseState;
 use sync_core::document::Document;
 use sync_core::edit::Edit;
 use sync_core::reference::{NumberKind, mask_id, mask_name, mask_phone, normal_number, numbers, scrub, unscrub};
@@ -114,16 +115,20 @@ fn number_field(path: &str) -> Option<NumberKind> {
     }
 }
 
-/// A state as a stored row holds it: its JSON with every number masked, and the terms by which its numbers are found, sorted, each
-/// once, between spaces.
-pub fn project<T: Serialize>(state: &T, key: Option<&NumberKey>) -> Result<(String, String), DbError> {
-    let mut value = serde_json::to_value(state).map_err(|e| DbError::Row(e.to_string()))?;
+/// The terms by which the numbers in a case are found, sorted, each once, between spaces; none without a key.
+pub fn number_terms(state: &CaseState, key: Option<&NumberKey>) -> Result<String, DbError> {
+    let Some(key) = key else { return Ok(String::new()) };
     let mut terms = std::collections::BTreeSet::new();
-    if let Some(key) = key {
-        key.collect("", &value, &mut terms);
-    }
-    Sight::list().walk("", &mut value);
-    Ok((value.to_string(), terms.into_iter().collect::<Vec<_>>().join(" ")))
+    let items = state.parties.values().chain(state.statements.values());
+    let values = items.clone().flat_map(|i| &i.fields).chain(&state.fields);
+    values.chain(state.timeline.iter().flat_map(|e| &e.body)).for_each(|(name, v)| key.collect(name, v, &mut terms));
+    // Also what somebody else had set, and is shown beside it.
+    let disputed =
+        serde_json::to_value((&state.conflicts, &state.passages)).map_err(|e| DbError::Row(e.to_string()))?;
+    key.collect("", &disputed, &mut terms);
+    let texts = items.filter_map(|i| i.text.as_ref()).chain([&state.narrative]).chain(state.file_number.as_ref());
+    texts.for_each(|text| terms.extend(key.in_text(text)));
+    Ok(terms.into_iter().collect::<Vec<_>>().join(" "))
 }
 
 /// Edits by somebody who saw numbers masked: what he sends back masked stays as it is.
@@ -184,13 +189,17 @@ impl NumberKey {
         self.mac("number", &normal_number(number))
     }
 
+    fn in_text(&self, text: &str) -> Vec<String> {
+        numbers(text).iter().map(|n| self.mac("number", &n.digits)).collect()
+    }
+
     fn collect(&self, name: &str, value: &Value, found: &mut std::collections::BTreeSet<String>) {
         match value {
             Value::String(text) if uuid::Uuid::parse_str(text).is_ok() => {}
             Value::String(text) if number_field(name).is_some() && !text.is_empty() => {
                 found.insert(self.number(text));
             }
-            Value::String(text) => found.extend(numbers(text).iter().map(|n| self.mac("number", &n.digits))),
+            Value::String(text) => found.extend(self.in_text(text)),
             Value::Array(items) => items.iter().for_each(|v| self.collect(name, v, found)),
             Value::Object(map) => map.iter().for_each(|(key, v)| self.collect(key, v, found)),
             Value::Null | Value::Bool(_) | Value::Number(_) => {}

@@ -26,7 +26,7 @@ use shelf::{Names, Shelf};
 use crate::accounts::{devices::Device, users};
 use crate::db::{AnyConnection, DbError};
 use crate::erasure;
-use crate::journal::{self, Append};
+use crate::journal::{self, Append, Grown};
 use crate::moves;
 use crate::objects::refs;
 use crate::projection::{self, Arrival, Law};
@@ -128,7 +128,7 @@ fn document_entry(
         quarantined: standing,
         now_ms: context.now_ms,
     };
-    let before = document.clone();
+    let before = document.as_ref().map(Place::of);
     let mut verdict = server::judge(&mut document, entry, readings, &bench);
     let mut scratch = document.clone().filter(|_| !verdict.quarantined.is_empty());
     for kept in &verdict.quarantined {
@@ -137,15 +137,7 @@ fn document_entry(
     if let Some(document) = &mut document
         && !verdict.accepted.is_empty()
     {
-        accept(
-            conn,
-            context,
-            bundle,
-            document,
-            &mut verdict,
-            tokens,
-            (before.as_ref().map(Place::of), &mut shelf.names),
-        )?;
+        accept(conn, context, bundle, document, &mut verdict, tokens, (before, &mut shelf.names))?;
     }
     Ok(verdict.results)
 }
@@ -305,7 +297,8 @@ fn commit(
     let is_known = before.is_some();
     let positions = journal::append(conn, &meta.community, meta.id, appends)?;
     let position = positions.last().copied().unwrap_or_default();
-    journal::store(conn, document, position, is_known)?;
+    let bytes = appends.iter().map(|a| a.change.bytes.len()).sum();
+    journal::store(conn, document, position, if is_known { Grown::By(bytes) } else { Grown::New(bytes) })?;
     refs::note(conn, document)?;
     if let Some(before) = before {
         moves::note(conn, before, &Place::of(document), position, context.now_ms)?;

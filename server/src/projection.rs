@@ -9,7 +9,7 @@ use sync_core::calendar::Calendar;
 use sync_core::case::CaseState;
 use sync_core::document::Document;
 use sync_core::event::EventKind;
-use sync_core::fold::{fold_case, fold_patrol};
+use sync_core::fold::{fold_patrol, folded_case};
 use sync_core::patrol::PatrolState;
 use sync_core::rules::{RuleSet, due_ms, next_action_ms, obligations as due_in};
 use sync_core::search;
@@ -72,7 +72,6 @@ pub struct CaseRow {
     pub next_action_ms: Option<i64>,
     pub position: i64,
     pub search_text: String,
-    pub state: String,
     pub numbers: String,
 }
 
@@ -96,7 +95,6 @@ pub struct PatrolRow {
     pub leaflets: i64,
     pub needs_review: bool,
     pub position: i64,
-    pub state: String,
 }
 
 /// The row of an obligation.
@@ -167,7 +165,7 @@ pub fn search_id(document: &str) -> i64 {
 /// Computes the rows of a document.
 pub fn compute(document: &Document, arrival: Arrival, law: &Law) -> Result<Rows, DbError> {
     match document.meta().kind {
-        DocumentKind::Case => case_rows(document, &fold_case(document), arrival, law),
+        DocumentKind::Case => case_rows(document, &folded_case(document), arrival, law),
         DocumentKind::Patrol => patrol_rows(document, &fold_patrol(document), arrival),
     }
 }
@@ -208,7 +206,6 @@ fn case_rows(document: &Document, state: &CaseState, arrival: Arrival, law: &Law
     let place = Place::of(document);
     let id = state.id.to_string();
     let due = due_in(state, &law.rules, &law.calendar, i64::MIN);
-    let (json, numbers) = masking::project(state, law.numbers.as_ref())?;
     let row = CaseRow {
         search_id: search_id(&id),
         community: state.community.to_string(),
@@ -239,8 +236,7 @@ fn case_rows(document: &Document, state: &CaseState, arrival: Arrival, law: &Law
         next_action_ms: next_action_ms(&due),
         position: arrival.position,
         search_text: search_text(state),
-        state: json,
-        numbers,
+        numbers: masking::number_terms(state, law.numbers.as_ref())?,
         document: id.clone(),
     };
     let obligations = due.iter().map(|o| ObligationRow {
@@ -296,7 +292,6 @@ fn patrol_rows(document: &Document, state: &PatrolState, arrival: Arrival) -> Re
         leaflets: state.leaflets,
         needs_review: !(state.conflicts.is_empty() && state.passages.is_empty()),
         position: arrival.position,
-        state: masking::project(state, None)?.0,
     })))
 }
 

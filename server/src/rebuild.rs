@@ -10,7 +10,7 @@ use crate::db::tables::{
     attachment_refs, cases, documents, journal as journal_table, notifications, obligations, patrols,
 };
 use crate::db::{AnyConnection, Database, DbError};
-use crate::journal;
+use crate::journal::{self, Grown};
 use crate::masking::NumberKey;
 use crate::objects::refs;
 use crate::projection::{self, Arrival, CaseRow, Law, NotificationRow, ObligationRow, PatrolRow, Rows};
@@ -69,13 +69,12 @@ fn one(conn: &mut AnyConnection, id: &str, law: &Law, write: bool, report: &mut 
     let rows = projection::compute(&document, arrival, law)?;
     report.documents += 1;
     if write {
-        journal::store(conn, &document, last.position, true)?;
+        journal::store(conn, &document, last.position, Grown::Whole)?;
         diesel::delete(attachment_refs::table.filter(attachment_refs::document.eq(id))).execute(conn)?;
         refs::note(conn, &document)?;
         return projection::write(conn, &rows, true);
     }
-    let cached = journal::load(conn, parsed)?.map(|d| d.heads());
-    if cached != Some(document.heads()) {
+    if !journal::has(conn, &document)? {
         report.differing.push(format!("documents {id}"));
     }
     if refs::of_document(conn, parsed)? != document.attachments().into_keys().collect() {
@@ -130,7 +129,7 @@ fn orphans(conn: &mut AnyConnection, known: &[String], write: bool, report: &mut
         diesel::delete(cases::table.filter(cases::document.eq_any(&lost))).execute(conn)?;
         diesel::delete(patrols::table.filter(patrols::document.eq_any(&lost))).execute(conn)?;
         diesel::delete(attachment_refs::table.filter(attachment_refs::document.eq_any(&lost))).execute(conn)?;
-        diesel::delete(documents::table.filter(documents::id.eq_any(&lost))).execute(conn)?;
+        journal::forget(conn, &lost)?;
         diesel::delete(obligations::table.filter(obligations::document.eq_any(&lost))).execute(conn)?;
         diesel::delete(notifications::table.filter(notifications::document.eq_any(&lost))).execute(conn)?;
     }

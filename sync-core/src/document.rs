@@ -5,6 +5,7 @@
 mod chunk;
 mod firewall;
 mod grammar;
+mod opened;
 mod place;
 mod read;
 mod remake;
@@ -13,10 +14,11 @@ mod stage;
 mod tests;
 mod write;
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use automerge::{Automerge, LoadOptions, ObjType, ROOT, ReadDoc, TextEncoding};
 use serde::{Deserialize, Serialize};
@@ -28,6 +30,7 @@ use crate::shape::{DocumentKind, Shape};
 
 pub use firewall::{Admission, Decoded, Inspected, Trust};
 pub use grammar::Touch;
+pub use opened::Opened;
 pub use read::{ChangeInfo, Register, RegisterValue, TextEdit};
 pub use stage::Stage;
 pub use write::Writer;
@@ -40,6 +43,18 @@ impl ChangeHash {
     /// Lower-case hexadecimal, 64 digits.
     pub fn to_hex(self) -> String {
         self.0.iter().map(|b| format!("{b:02x}")).collect()
+    }
+}
+
+impl ChangeHash {
+    /// Several of them as a store keeps them: one behind the other.
+    pub fn join(hashes: &[Self]) -> Vec<u8> {
+        hashes.iter().flat_map(|h| h.0).collect()
+    }
+
+    /// What [`ChangeHash::join`] made.
+    pub fn split(bytes: &[u8]) -> Vec<Self> {
+        bytes.as_chunks::<32>().0.iter().map(|h| Self(*h)).collect()
     }
 }
 
@@ -122,6 +137,18 @@ pub struct Document {
     meta: Meta,
     /// The last number of each actor: read when it is first asked for, kept while changes come in one after another.
     seqs: OnceLock<BTreeMap<ActorId, u64>>,
+    unsaved: Option<Unsaved>,
+    /// What an upper room has computed from what the document holds now, for all copies of it; let go as soon as it holds more.
+    derived: Arc<OnceLock<Arc<dyn Any + Send + Sync>>>,
+}
+
+/// What a document has that the store does not know of, where it was read from one or made change by change.
+#[derive(Clone, Default)]
+pub struct Unsaved {
+    /// The heads of what the store has; none, if it has nothing.
+    pub since: Vec<ChangeHash>,
+    /// The changes behind them, in the order in which they came, one after another.
+    pub changes: Vec<u8>,
 }
 
 impl fmt::Debug for Document {
@@ -131,7 +158,8 @@ impl fmt::Debug for Document {
 }
 
 impl Document {
-    /// Reads a document from this replica's own store. Never for bytes from a wire or file: those come as single changes.
+    /// Reads a document from this replica's own store: its saved form, or changes, or the one and behind it the others. Never for bytes
+    /// from a wire or file: those come as single changes.
     pub fn load(bytes: &[u8]) -> Result<Self, DocumentError> {
         if bytes.len() > limits::DOCUMENT_BYTES_MAX {
             return Err(DocumentError::TooLarge { bytes: bytes.len(), max: limits::DOCUMENT_BYTES_MAX });
@@ -140,7 +168,9 @@ impl Document {
         let inner = catch_unwind(AssertUnwindSafe(|| Automerge::load_with_options(bytes, options())))
             .map_err(|_| DocumentError::Unreadable("the loader failed".into()))?
             .map_err(|e| DocumentError::Unreadable(e.to_string()))?;
-        Self::of(inner)
+        let mut document = Self::of(inner)?;
+        document.mark_saved();
+        Ok(document)
     }
 
     /// Builds a document from its changes, each through the change firewall. For whole documents from a wire and for rebuilding
@@ -156,6 +186,29 @@ impl Document {
     /// The document as bytes for this replica's own store.
     pub fn save(&self) -> Vec<u8> {
         self.inner.save()
+    }
+
+    /// What the store lacks of it. `None` where that is not known: then it is saved whole.
+    pub fn unsaved(&self) -> Option<&Unsaved> {
+        self.unsaved.as_ref()
+    }
+
+    /// Notes that the store has all of it.
+    pub fn mark_saved(&mut self) {
+        self.unsaved = Some(Unsaved { since: self.heads(), changes: Vec::new() });
+    }
+
+    /// What can be computed from all that the document holds: computed once, and kept with it until it holds more.
+    pub(crate) fn derive<T: Any + Send + Sync>(&self, compute: impl FnOnce(&Self) -> T) -> Arc<T> {
+        if let Some(known) = self.derived.get()
+            && let Ok(known) = known.clone().downcast::<T>()
+        {
+            return known;
+        }
+        let made = Arc::new(compute(self));
+        // Whoever was faster, or asked for something else, has the place; what was computed is right all the same.
+        let _ = self.derived.set(made.clone());
+        made
     }
 
     /// What the document says of itself.
@@ -182,7 +235,7 @@ impl Document {
 
     fn of(inner: Automerge) -> Result<Self, DocumentError> {
         let meta = read::meta(&inner)?;
-        Ok(Self { inner, meta, seqs: OnceLock::new() })
+        Ok(Self { inner, meta, seqs: OnceLock::new(), unsaved: None, derived: Arc::default() })
     }
 
     /// How many changes of this actor it holds.
@@ -191,7 +244,11 @@ impl Document {
     }
 
     /// Notes that a change is in the document now.
-    fn counted(&mut self, actor: ActorId, seq: u64) {
+    fn counted(&mut self, actor: ActorId, seq: u64, bytes: &[u8]) {
+        self.derived = Arc::default();
+        if let Some(unsaved) = &mut self.unsaved {
+            unsaved.changes.extend_from_slice(bytes);
+        }
         if let Some(seqs) = self.seqs.get_mut() {
             seqs.insert(actor, seq);
         }

@@ -176,7 +176,7 @@ pub fn apply(document: &mut Document, edits: &[Edit], pen: &Pen<'_>) -> Result<E
     frontier.truncate(crate::limits::EVENT_AFTER_MAX);
     let told = |e: &Edit| matches!(e, Edit::AddEvent { .. });
     if document.meta().kind == DocumentKind::Case && edits.iter().any(told) {
-        let state = fold::fold_case(document);
+        let state = fold::folded_case(document);
         // Only the first can be judged against the state as it is; the others follow from it.
         if let Some(Edit::AddEvent { kind, body }) = edits.iter().find(|e| told(e)) {
             check_body(*kind, body)?;

@@ -8,8 +8,9 @@ mod passages;
 mod patrol;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use crate::case::Item;
+use crate::case::{CaseState, Item};
 use crate::conflict::{Conflict, ConflictValue};
 use crate::document::{Document, Register};
 use crate::ids::{ActorId, UserId};
@@ -18,6 +19,11 @@ use crate::shape::FieldValue;
 pub use case::{allowed_now, fold_case, would_stand};
 pub use order::Causality;
 pub use patrol::fold_patrol;
+
+/// The state of a case file, kept with the document until it changes: a long file is folded once for whoever asks.
+pub fn folded_case(document: &Document) -> Arc<CaseState> {
+    document.derive(fold_case)
+}
 
 /// The parts that every kind of document folds alike.
 struct Parts {

@@ -48,8 +48,8 @@ pub const STREAM_EVENT_BYTES_MAX: usize = 64 * 1024;
 pub const REQUEST_UNDECIDED_MAX: usize = 200;
 /// The longest reason or note of a decision, in characters.
 pub const REASON_CHARS_MAX: usize = 1_000;
-/// One document as bytes.
-pub const DOCUMENT_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// One document as its own store keeps it, in bytes.
+pub const DOCUMENT_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// One text (narrative, statement, notes), in characters.
 pub const TEXT_CHARS_MAX: usize = 20_000;
 /// Characters to be compared one with another when a text is replaced; beyond it the differing stretch is replaced as a whole,

@@ -31,7 +31,7 @@ use crate::attachments::vault::Vault;
 use crate::authority::{Grant, Place, Subject};
 use crate::calendar::Calendar;
 use crate::case::CaseState;
-use crate::document::Document;
+use crate::document::{Document, Opened};
 use crate::edit::{self, Draft, Edit, Edited, Pen};
 use crate::event::{EventKind, VOCABULARY};
 use crate::fold;
@@ -128,7 +128,11 @@ struct Inner {
     notices: notice::Notices,
     pace: Mutex<Option<Pace>>,
     gate: Mutex<lock::Gate>,
+    opened: Opened,
 }
+
+/// Files that are kept open in memory, by the bytes they take in the store: the one that is being written, and those looked at before.
+const OPENED_BYTES: usize = 512 * 1024;
 
 /// One phone. Cheap to copy; every function can be called from any thread.
 #[derive(Clone)]
@@ -156,7 +160,8 @@ impl Phone {
         let key = DeviceKey::from_seed(seed);
         let gate = Mutex::new(lock::Gate::of(&store, &*host)?);
         let notices = notice::Notices::default();
-        Ok(Self(Arc::new(Inner { store, host, key, vault, notices, pace: Mutex::default(), gate })))
+        let (pace, opened) = (Mutex::default(), Opened::new(OPENED_BYTES));
+        Ok(Self(Arc::new(Inner { store, host, key, vault, notices, pace, gate, opened })))
     }
 
     /// The key that the server registers.
@@ -271,15 +276,16 @@ impl Phone {
         let edited = self.0.store.write(|tx| -> Result<Edited, PhoneError> {
             let who = Self::enrolment(tx)?;
             let StoredDocument { mut document, actor, .. } =
-                documents::load(tx, id)?.map_or_else(|| Err(Self::not_here(tx, id)), Ok)?;
+                self.stored(tx, id)?.map_or_else(|| Err(Self::not_here(tx, id)), Ok)?;
             let at = self.claim(tx)?;
             let subject = Subject { user: who.user, grants: who.grants };
             let pen = Pen { subject: Some(&subject), device: Some(who.device), actor, at, entropy: &*self.0.host };
             let edited = edit::apply(&mut document, edits, &pen)?;
             if let Some(change) = &edited.change {
                 actors::note(tx, actor, Owner { author: who.user, device: who.device })?;
-                documents::save(tx, &document, actor)?;
+                let bytes = documents::save(tx, &document, actor)?;
                 outbox::push(tx, id, who.user, change, &at)?;
+                self.keep_open(document, bytes);
             }
             beside(tx)?;
             Ok(edited)
@@ -298,10 +304,33 @@ impl Phone {
         }
     }
 
+    /// A document as it is stored; from memory, if somebody works on it. It is kept open from now on.
+    fn stored(&self, conn: &Connection, id: DocumentId) -> Result<Option<StoredDocument>, StoreError> {
+        let Some(standing) = documents::standing(conn, id)? else { return Ok(None) };
+        let at_hand = self.at_hand(id, &standing);
+        if at_hand.is_some() {
+            return Ok(at_hand);
+        }
+        let stored = documents::read(conn, id, &standing)?;
+        self.keep_open(stored.document.clone(), standing.bytes.0 + standing.bytes.1);
+        Ok(Some(stored))
+    }
+
+    /// The same for what comes and goes without anybody looking at it.
+    fn passing(&self, conn: &Connection, id: DocumentId) -> Result<Option<StoredDocument>, StoreError> {
+        let Some(standing) = documents::standing(conn, id)? else { return Ok(None) };
+        self.at_hand(id, &standing).map_or_else(|| documents::read(conn, id, &standing), Ok).map(Some)
+    }
+
+    fn at_hand(&self, id: DocumentId, standing: &documents::Standing) -> Option<StoredDocument> {
+        let document = self.0.opened.get(id, &standing.heads)?;
+        Some(StoredDocument { document, actor: standing.actor, synced_ms: standing.synced_ms })
+    }
+
     /// A document as it is stored.
     pub fn document(&self, id: DocumentId) -> Result<Document, PhoneError> {
         self.admit()?;
-        self.0.store.read(|c| match documents::load(c, id)? {
+        self.0.store.read(|c| match self.stored(c, id)? {
             Some(stored) => Ok(stored.document),
             None => Err(Self::not_here(c, id)),
         })
@@ -316,7 +345,7 @@ impl Phone {
     pub fn case(&self, id: DocumentId) -> Result<CaseState, PhoneError> {
         let document = self.document(id)?;
         if document.meta().kind == DocumentKind::Case {
-            Ok(fold::fold_case(&document))
+            Ok(fold::folded_case(&document).as_ref().clone())
         } else {
             Err(PhoneError::NotFound)
         }
@@ -341,6 +370,9 @@ impl Phone {
     /// Rows of a kind, last changed first.
     pub fn list(&self, kind: DocumentKind, filter: &ListFilter) -> Result<Vec<ListRow>, PhoneError> {
         self.admit()?;
+        if filter.text.is_some() && self.0.store.read(list::is_stale)? {
+            self.0.store.write(list::refresh)?;
+        }
         self.0.store.read(|c| Ok(list::page(c, kind, filter)?))
     }
 
@@ -377,7 +409,7 @@ impl Phone {
         };
         Ok(match document.meta().kind {
             DocumentKind::Case => {
-                let state = fold::fold_case(&document);
+                let state = fold::folded_case(&document);
                 kinds.filter(|k| fold::would_stand(&state, *k)).collect()
             }
             DocumentKind::Patrol => kinds.filter(patrol_kind).collect(),

@@ -1,6 +1,7 @@
 //! Benchmarks that anyone can run: `cargo run --release -p tests --bin bench -- NAME [--json]`. They measure and print; they judge
 //! nothing.
 
+mod growth;
 mod idle_sync;
 mod initial_sync;
 mod morning_sync;
@@ -13,6 +14,7 @@ const USAGE: &str = "\
 bench push      [--runs N] [--json]   one push of a case file, acknowledged durably, against its parts
 bench idle-sync [--documents N,N] [--json]   requests and bytes of a sync with nothing to say
 bench initial-sync [--documents N,N] [--store sqlite|postgres] [--json]   a new phone gets everything
+bench growth    [--documents N,N] [--store sqlite|postgres] [--json]   one file that holds so many changes already
 bench trickle   [--runs N] [--store sqlite|postgres] [--json]   edits one by one: to the acknowledgement, to a second phone
 bench morning-sync [--store sqlite|postgres] [--devices N] [--cases N] [--json]   a hundred phones come back at once";
 
@@ -90,6 +92,7 @@ fn main() -> ExitCode {
         "initial-sync" => {
             initial_sync::run(&options.documents.unwrap_or_else(|| vec![2_000, 10_000]), options.postgres)
         }
+        "growth" => growth::run(&options.documents.unwrap_or_else(|| vec![100, 1_000, 5_000]), options.postgres),
         "trickle" => trickle::run(options.runs.unwrap_or(1_000), options.postgres),
         "morning-sync" => {
             let (devices, cases, postgres) = (options.devices, options.cases, options.postgres);

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use diesel::prelude::*;
 use server::archive::{self, ArchiveError, Status};
-use server::db::tables::{documents, journal};
+use server::db::tables::{documents, journal, snapshots};
 use sync_core::ids::DocumentId;
 use sync_core::sync::wire;
 use tests::phones::set;
@@ -95,10 +95,18 @@ fn archive_gives_back_what_a_damaged_document_lost() {
     let (case, ..) = old(&world);
     let (path, made) = make(&world, "2019.fqa");
     let app = world.app();
-    diesel::update(documents::table.find(case.to_string()))
-        .set(documents::saved.eq(vec![1, 2, 3]))
-        .execute(&mut *app.db.get().unwrap())
-        .unwrap();
+    {
+        let mut conn = app.db.get().unwrap();
+        diesel::update(snapshots::table.find(case.to_string()))
+            .set(snapshots::bytes.eq(vec![1, 2, 3]))
+            .execute(&mut *conn)
+            .unwrap();
+        // What is open in memory would do without the snapshot.
+        diesel::update(documents::table.find(case.to_string()))
+            .set(documents::heads.eq(vec![0; 32]))
+            .execute(&mut *conn)
+            .unwrap();
+    }
     let lost = server::journal::load(&mut app.db.get().unwrap(), case).unwrap_err().to_string();
     assert!(lost.contains("fengqiao journal return"), "{lost}");
     let back = archive::give_back(&app.db, &path, app.now_ms(), &app.entropy).unwrap();

@@ -177,3 +177,62 @@ fn growth_storage_tells_what_takes_room_and_frees_the_harmless_first() {
     let row = page["items"].as_array().unwrap().iter().find(|i| i["user_name"] == "小何").unwrap();
     assert_eq!(row["storage_free_bytes"], 1 << 20);
 }
+
+/// A case that holds more changes than fit behind a snapshot, all of them on the server; and how it stands there.
+fn long(world: &World) -> (TestPhone, DocumentId) {
+    let he = world.phone("he");
+    let case = he.report("工人聚集讨薪。");
+    for n in 1..=240 {
+        he.event(case, EventKind::Note, json!({"text": format!("第{n}次联系双方，约定后续安排，双方同意再谈。")}));
+        if n % 24 == 0 {
+            he.sync();
+        }
+    }
+    (he, case)
+}
+
+fn stands(world: &World, case: DocumentId) -> (i64, i64, i64, i64) {
+    use diesel::prelude::*;
+    use server::db::tables::documents as d;
+    let columns = (d::position, d::snapshot_position, d::snapshot_bytes, d::tail_bytes);
+    d::table.find(case.to_string()).select(columns).first(&mut *world.app().db.get().unwrap()).unwrap()
+}
+
+#[test]
+fn growth_a_long_case_is_a_snapshot_and_the_journal_behind_it() {
+    let world = World::new();
+    let (he, case) = long(&world);
+    let (position, snapshot_position, snapshot_bytes, tail_bytes) = stands(&world, case);
+    assert!(
+        0 < snapshot_position && snapshot_bytes > 0,
+        "{position} {snapshot_position} {snapshot_bytes} {tail_bytes}"
+    );
+    assert!(tail_bytes <= snapshot_bytes.max(16 * 1024), "{tail_bytes} behind {snapshot_bytes}");
+    assert_eq!(world.case(case).timeline.len(), 241);
+    world.check_rebuild();
+    assert_eq!(world.case(case).narrative, he.case(case).narrative);
+}
+
+#[test]
+fn growth_a_snapshot_that_is_damaged_is_made_again_from_the_journal() {
+    use diesel::prelude::*;
+    use server::db::tables::{documents, snapshots};
+    let world = World::new();
+    let (he, case) = long(&world);
+    {
+        let app = world.app();
+        let mut conn = app.db.get().unwrap();
+        let row = snapshots::table.find(case.to_string());
+        diesel::update(row).set(snapshots::bytes.eq(vec![1, 2, 3])).execute(&mut *conn).unwrap();
+        // What is open in memory would do without it.
+        let row = documents::table.find(case.to_string());
+        diesel::update(row).set(documents::heads.eq(vec![0; 32])).execute(&mut *conn).unwrap();
+    }
+    assert_eq!(world.case(case).timeline.len(), 241);
+    he.event(case, EventKind::Note, json!({"text": "再谈。"}));
+    he.sync();
+    assert_eq!(world.case(case).timeline.len(), 242);
+    server::rebuild::rebuild(&world.app().db, &world.app().law, true).unwrap();
+    world.check_rebuild();
+    assert_eq!(stands(&world, case).3, 0, "a rebuild takes a new snapshot");
+}

@@ -156,12 +156,12 @@ fn rebuild_finds_and_mends_tables_that_differ_from_the_journal() {
     let mut conn = app.db.get().unwrap();
     diesel::update(cases::table.find(case.to_string())).set(cases::status.eq("closed")).execute(&mut *conn).unwrap();
     diesel::update(documents::table.find(case.to_string()))
-        .set(documents::saved.eq(vec![1u8, 2, 3]))
+        .set(documents::heads.eq(vec![1u8; 32]))
         .execute(&mut *conn)
         .unwrap();
     drop(conn);
     let found = server::rebuild::rebuild(&app.db, &app.law, false).unwrap();
-    assert_eq!(found.differing, [format!("projection {case}")]);
+    assert_eq!(found.differing, [format!("documents {case}"), format!("projection {case}")]);
     // A damaged cache does not stop anybody: the next change heals it from the journal.
     he.edit(case, &[set("people_involved", 2)]);
     he.sync();

@@ -102,9 +102,13 @@ diesel::table! {
         building -> Nullable<Text>,
         created_by -> Text,
         position -> BigInt,
-        saved -> Binary,
+        heads -> Binary,
+        snapshot_position -> BigInt,
+        snapshot_bytes -> BigInt,
+        tail_bytes -> BigInt,
     }
 }
+diesel::table! { snapshots (document) { document -> Text, bytes -> Binary, } }
 diesel::table! { actors (actor) { actor -> Binary, device -> Text, author -> Text, first_ms -> BigInt, } }
 diesel::table! {
     quarantine (id) {
@@ -160,7 +164,6 @@ diesel::table! {
         next_action_ms -> Nullable<BigInt>,
         position -> BigInt,
         search_text -> Text,
-        state -> Text,
         numbers -> Text,
     }
 }
@@ -181,7 +184,6 @@ diesel::table! {
         leaflets -> BigInt,
         needs_review -> Bool,
         position -> BigInt,
-        state -> Text,
     }
 }
 diesel::table! {

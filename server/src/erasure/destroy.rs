@@ -14,8 +14,8 @@ use sync_core::time::Witness;
 
 use super::{Erased, Erasure, ErasureError};
 use crate::db::tables::{
-    attachment_refs, audit, cases, documents, erased_documents, erased_holders, journal as journal_table,
-    notifications, obligations, patrols, quarantine, uploads,
+    attachment_refs, audit, cases, erased_documents, erased_holders, journal as journal_table, notifications,
+    obligations, patrols, quarantine, uploads,
 };
 use crate::db::{AnyConnection, Database, DbError};
 use crate::journal::{self, Append};
@@ -120,7 +120,7 @@ fn holders(conn: &mut AnyConnection, id: DocumentId, entries: &[journal::Entry])
 
 /// Every row that tells something of the document.
 fn forget(conn: &mut AnyConnection, id: &str, key: &NumberKey) -> Result<(), DbError> {
-    diesel::delete(documents::table.find(id)).execute(conn)?;
+    journal::forget(conn, &[id.to_owned()])?;
     diesel::delete(cases::table.find(id)).execute(conn)?;
     diesel::delete(patrols::table.find(id)).execute(conn)?;
     diesel::delete(obligations::table.filter(obligations::document.eq(id))).execute(conn)?;

@@ -173,7 +173,7 @@ pub async fn file(
         .run(move |conn| -> Result<_, Problem> {
             let place = visible(conn, &principal, id, DocumentKind::Case)?;
             let document = journal::load(conn, id)?.ok_or_else(|| Problem::not_found("there is no such case"))?;
-            let state = sync_core::fold::fold_case(&document);
+            let state = sync_core::fold::folded_case(&document);
             let sight = Sight::of(&principal.subject, &place);
             read(conn, &shared, &principal, "case.read", &place)?;
             let may = |kind: &EventKind| principal.subject.role_for(*kind, &place).is_some();
@@ -186,7 +186,7 @@ pub async fn file(
                     .map(|c| PossibleDuplicate { id: c.id, title: c.title })
                     .collect(),
                 may_reveal: sight.may_reveal,
-                state: sight.masked(&state)?,
+                state: sight.masked(state.as_ref())?,
             })
         })
         .await?;

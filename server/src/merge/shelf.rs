@@ -1,4 +1,4 @@
-//! What the documents of a bundle stand on, fetched at once: caches, what stands in quarantine, where they used to lie. It only reads.
+//! What the documents of a bundle stand on, fetched at once: the documents, what stands in quarantine, where they used to lie. It only reads.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,7 +18,7 @@ pub(super) type Names = BTreeMap<UserId, Option<String>>;
 
 /// What the documents of a bundle stand on, fetched at once.
 pub(super) struct Shelf {
-    saved: BTreeMap<String, Vec<u8>>,
+    standing: BTreeMap<String, Document>,
     asked: BTreeSet<DocumentId>,
     pub(super) quarantined: BTreeMap<DocumentId, BTreeMap<ChangeHash, (RefusalCode, String)>>,
     pub(super) former: BTreeMap<DocumentId, Vec<FormerPlace>>,
@@ -29,7 +29,7 @@ impl Shelf {
     pub(super) fn read(conn: &mut AnyConnection, entries: &[BundleEntry]) -> Result<Self, DbError> {
         let asked: BTreeSet<DocumentId> = entries.iter().map(|e| e.document).collect();
         let ids: Vec<String> = asked.iter().map(ToString::to_string).collect();
-        let saved = journal::saved(conn, &ids)?;
+        let standing = journal::load_all(conn, &ids)?;
         let rows: Vec<(String, Vec<u8>, String, String)> = quarantine::table
             .filter(quarantine::document.eq_any(&ids))
             // What was dismissed stays out, whatever its author may do by now.
@@ -45,7 +45,7 @@ impl Shelf {
             }
         }
         let former = moves::former(conn, &ids)?;
-        Ok(Self { saved, asked, quarantined, former, names: Names::new() })
+        Ok(Self { standing, asked, quarantined, former, names: Names::new() })
     }
 
     /// A document as it is now: what was fetched counts once, because the merge itself goes on changing it.
@@ -53,6 +53,6 @@ impl Shelf {
         if !self.asked.remove(&id) {
             return journal::load(conn, id);
         }
-        self.saved.remove(&id.to_string()).map(|saved| journal::open(conn, id, &saved)).transpose()
+        Ok(self.standing.remove(&id.to_string()))
     }
 }

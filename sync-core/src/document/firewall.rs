@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use automerge::{Automerge, Change, TextEncoding};
 
-use super::{ChangeHash, Document, RawChange, actor_of, chunk, grammar, read};
+use super::{ChangeHash, Document, RawChange, Unsaved, actor_of, chunk, grammar, read};
 use crate::error::{Refusal, RefusalCode};
 use crate::limits;
 
@@ -141,6 +141,7 @@ impl Document {
         }
         let mut document = Self::of(inner).map_err(|e| refuse(RefusalCode::Malformed, e.to_string()))?;
         document.seqs = BTreeMap::from([(raw.actor, raw.seq)]).into();
+        document.unsaved = Some(Unsaved { since: Vec::new(), changes: raw.bytes.clone() });
         Ok((document, inspected))
     }
 
@@ -183,7 +184,7 @@ impl Document {
             }
         }
         self.inner = inner;
-        self.counted(raw.actor, raw.seq);
+        self.counted(raw.actor, raw.seq, &raw.bytes);
         Ok(Admission::Applied(inspected))
     }
 }

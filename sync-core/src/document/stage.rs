@@ -248,6 +248,7 @@ impl Stage {
     fn apply_pending(&mut self) -> Result<(), Refusal> {
         self.is_moved = false;
         let pending = std::mem::take(&mut self.pending);
+        let bytes: Vec<Vec<u8>> = pending.iter().map(|c| c.raw_bytes().to_vec()).collect();
         let Some(document) = self.document.as_mut().filter(|_| !pending.is_empty()) else { return Ok(()) };
         let applied = fits(&document.inner, &self.texts, self.inserted).and_then(|()| apply(&document.inner, pending));
         let applied = applied.and_then(|inner| match std::mem::take(&mut self.is_doubtful) {
@@ -256,8 +257,8 @@ impl Stage {
         });
         let inner = applied.inspect_err(|_| self.is_failed = true)?;
         document.inner = inner;
-        for (actor, seq) in self.authors.drain(..) {
-            document.counted(actor, seq);
+        for ((actor, seq), bytes) in self.authors.drain(..).zip(bytes) {
+            document.counted(actor, seq, &bytes);
         }
         self.ahead = Ahead::default();
         self.texts.clear();

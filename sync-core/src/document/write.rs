@@ -4,7 +4,7 @@
 use automerge::transaction::{CommitOptions, Transactable, Transaction};
 use automerge::{Automerge, ObjType, ROOT, ReadDoc, ScalarValue, TextEncoding};
 
-use super::{Acceptance, ChangeHash, Document, Meta, RawChange, child, grammar, raw, root_child};
+use super::{Acceptance, ChangeHash, Document, Meta, RawChange, Unsaved, child, grammar, raw, root_child};
 use crate::case::Attachment;
 use crate::error::{DocumentError, EditError};
 use crate::event::Event;
@@ -69,7 +69,9 @@ impl Document {
         change.as_ref().map_or(Ok(()), travels)?;
         let change = change.as_ref().and_then(raw);
         let change = change.ok_or_else(|| DocumentError::Engine("the first change is missing".into()))?;
-        Ok((Self::of(inner)?, change))
+        let mut document = Self::of(inner)?;
+        document.unsaved = Some(Unsaved { since: Vec::new(), changes: change.bytes.clone() });
+        Ok((document, change))
     }
 
     /// Makes one edit under this actor. Gives the change it made, or `None` if it changed nothing. `at_ms` is the author's wall
@@ -100,7 +102,7 @@ impl Document {
         change.as_ref().map_or(Ok(()), travels)?;
         let change = change.as_ref().and_then(raw);
         if let Some(change) = &change {
-            self.counted(change.actor, change.seq);
+            self.counted(change.actor, change.seq, &change.bytes);
         }
         Ok((result, change))
     }

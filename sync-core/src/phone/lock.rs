@@ -8,6 +8,7 @@ use argon2::{Algorithm, Argon2, Params, Version};
 use serde::{Deserialize, Serialize};
 
 use super::{Phone, PhoneError, PhoneHost, purge};
+use crate::document::Document;
 use crate::store::{Store, StoreError, meta, meta_json, set_meta_json};
 use crate::sync::orders::PhonePolicy;
 
@@ -136,6 +137,7 @@ impl Phone {
         let now = self.tick();
         let mut gate = self.gate();
         if !gate.look(now) {
+            self.0.opened.clear();
             return Err(PhoneError::Locked);
         }
         gate.touched = now;
@@ -191,6 +193,9 @@ impl Phone {
         let mut gate = self.gate();
         gate.open = gate.open && !gate.pinned;
         gate.proved = false;
+        if !gate.open {
+            self.0.opened.clear();
+        }
     }
 
     /// Unlocks with the PIN. A wrong one is counted, and costs a wait that doubles.
@@ -209,6 +214,22 @@ impl Phone {
     pub fn shut(&self) {
         let mut gate = self.gate();
         (gate.open, gate.proved) = (false, false);
+        self.0.opened.clear();
+    }
+
+    /// Keeps a file open in memory, as long as the phone is not locked.
+    pub(super) fn keep_open(&self, document: Document, bytes: u64) {
+        let gate = self.gate();
+        if gate.open {
+            self.0.opened.put(document, usize::try_from(bytes).unwrap_or(usize::MAX));
+        }
+    }
+
+    /// Keeps a file open that was open before something came in for it.
+    pub(super) fn still_open(&self, document: Document, bytes: u64) {
+        if self.0.opened.holds(document.meta().id) {
+            self.keep_open(document, bytes);
+        }
     }
 
     /// Lets in who has just shown his password to the server; wrong PINs are forgiven, and a forgotten one can be replaced.

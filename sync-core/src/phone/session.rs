@@ -283,6 +283,9 @@ impl SyncSession {
         }
         // First what must go: an answer may order a community to be forgotten and begin to send it anew.
         progress.purged = purge::obey(tx, response, touched)?;
+        if progress.purged > 0 {
+            self.phone.0.opened.clear();
+        }
         for delivery in &response.deliveries {
             if !asked.contains(&delivery.document) && away::wants_whole(tx, delivery.document)? {
                 documents::doubt(tx, delivery.document)?;

@@ -1,5 +1,6 @@
 //! The phone alone: edits survive, search finds, stamps are anchored.
 
+mod growth;
 mod hall;
 mod status;
 mod sync;

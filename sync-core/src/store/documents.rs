@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, Transaction};
 
 use super::StoreError;
-use crate::document::Document;
+use crate::document::{ChangeHash, Document};
 use crate::ids::{ActorId, AreaCode, DocumentId};
 use crate::shape::DocumentKind;
 
@@ -31,28 +31,123 @@ pub struct CursorRow {
     pub scope: u64,
 }
 
-/// Reads a document.
-pub fn load(conn: &Connection, id: DocumentId) -> Result<Option<StoredDocument>, StoreError> {
-    let row: Option<(Vec<u8>, Vec<u8>, Option<i64>)> = conn
-        .prepare_cached("SELECT saved, actor, synced_ms FROM documents WHERE id = ?1")?
-        .query_row([id.to_string()], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))
-        .optional()?;
-    let Some((saved, actor, synced_ms)) = row else { return Ok(None) };
-    let damaged = |what: String| StoreError::Damaged(format!("document {id}: {what}"));
-    let document = Document::load(&saved).map_err(|e| damaged(e.to_string()))?;
-    let actor = <[u8; 16]>::try_from(actor).map(ActorId).map_err(|_| damaged("actor".into()))?;
-    Ok(Some(StoredDocument { document, actor, synced_ms }))
+/// What the store says of a document beside what it holds.
+#[derive(Debug, Clone)]
+pub struct Standing {
+    /// Its newest changes, sorted; none, if that is not known.
+    pub heads: Vec<ChangeHash>,
+    /// Under which actor this phone writes into it.
+    pub actor: ActorId,
+    /// When the server last acknowledged everything of it, ms UTC.
+    pub synced_ms: Option<i64>,
+    /// Bytes of its snapshot and of the changes behind it.
+    pub bytes: (u64, u64),
 }
 
-/// Writes a document and its row in the list.
-pub fn save(tx: &Transaction<'_>, document: &Document, actor: ActorId) -> Result<(), StoreError> {
+/// The fewest bytes of changes that are folded into a snapshot.
+const TAIL_MIN: u64 = 8 * 1024;
+
+fn damaged(id: DocumentId, what: impl std::fmt::Display) -> StoreError {
+    StoreError::Damaged(format!("document {id}: {what}"))
+}
+
+/// What is known of a document without reading it.
+pub fn standing(conn: &Connection, id: DocumentId) -> Result<Option<Standing>, StoreError> {
+    type Row = (Option<Vec<u8>>, Vec<u8>, Option<i64>, i64, i64);
+    let row: Option<Row> = conn
+        .prepare_cached("SELECT heads, actor, synced_ms, snapshot_bytes, tail_bytes FROM documents WHERE id = ?1")?
+        .query_row([id.to_string()], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?, r.get(4)?)))
+        .optional()?;
+    let Some((heads, actor, synced_ms, snapshot, tail)) = row else { return Ok(None) };
+    let actor = <[u8; 16]>::try_from(actor).map(ActorId).map_err(|_| damaged(id, "actor"))?;
+    let heads = ChangeHash::split(&heads.unwrap_or_default());
+    let count = |n: i64| u64::try_from(n).unwrap_or(0);
+    Ok(Some(Standing { heads, actor, synced_ms, bytes: (count(snapshot), count(tail)) }))
+}
+
+/// The snapshot of a document and the changes behind it, one after another.
+fn stored_bytes(conn: &Connection, id: DocumentId) -> Result<Vec<u8>, StoreError> {
+    let key = id.to_string();
+    let mut bytes: Vec<u8> = conn
+        .prepare_cached("SELECT bytes FROM snapshots WHERE document = ?1")?
+        .query_row([&key], |r| r.get(0))
+        .optional()?
+        .unwrap_or_default();
+    let mut tail = conn.prepare_cached("SELECT bytes FROM tails WHERE document = ?1 ORDER BY at")?;
+    let mut rows = tail.query([&key])?;
+    while let Some(row) = rows.next()? {
+        bytes.extend_from_slice(row.get_ref(0)?.as_blob().map_err(|e| damaged(id, e))?);
+    }
+    Ok(bytes)
+}
+
+/// Reads a document.
+pub fn load(conn: &Connection, id: DocumentId) -> Result<Option<StoredDocument>, StoreError> {
+    let Some(standing) = standing(conn, id)? else { return Ok(None) };
+    read(conn, id, &standing).map(Some)
+}
+
+/// Reads a document of which it is known how it stands.
+pub fn read(conn: &Connection, id: DocumentId, standing: &Standing) -> Result<StoredDocument, StoreError> {
+    let document = Document::load(&stored_bytes(conn, id)?).map_err(|e| damaged(id, e))?;
+    if !standing.heads.is_empty() && document.heads() != standing.heads {
+        return Err(damaged(id, "a change is missing"));
+    }
+    Ok(StoredDocument { document, actor: standing.actor, synced_ms: standing.synced_ms })
+}
+
+/// Writes a document and its row in the list. Of a document that the store has, only what it lacks is written; once there is as much
+/// of that as there is of the snapshot, all of it becomes a new snapshot: so an edit costs what it says, and reading never much more than
+/// the file. Gives how many bytes it takes now.
+pub fn save(tx: &Transaction<'_>, document: &Document, actor: ActorId) -> Result<u64, StoreError> {
     let meta = document.meta();
+    let id = meta.id.to_string();
+    let stored = standing(tx, meta.id)?;
+    // Heads that are not known fit nothing: then it is written whole.
+    let follows = |since: &[ChangeHash]| match &stored {
+        Some(stored) => !since.is_empty() && stored.heads == since,
+        None => since.is_empty(),
+    };
+    let lacking = document.unsaved().filter(|u| follows(&u.since)).map(|u| u.changes.as_slice());
+    let (snapshot, tail) = stored.as_ref().map_or((0, 0), |s| s.bytes);
+    let size = |bytes: &[u8]| u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+    let (snapshot, tail) = match lacking {
+        Some(changes) if tail + size(changes) <= snapshot.max(TAIL_MIN) => {
+            if !changes.is_empty() {
+                tx.prepare_cached("INSERT INTO tails (document, at, bytes) VALUES (?1, ?2, ?3)")?.execute((
+                    &id,
+                    i64::try_from(tail).unwrap_or(i64::MAX),
+                    changes,
+                ))?;
+            }
+            (snapshot, tail + size(changes))
+        }
+        _ => {
+            let bytes = document.save();
+            tx.prepare_cached("DELETE FROM tails WHERE document = ?1")?.execute([&id])?;
+            tx.prepare_cached(
+                "INSERT INTO snapshots (document, bytes) VALUES (?1, ?2) ON CONFLICT (document) DO UPDATE SET bytes = ?2",
+            )?
+            .execute((&id, &bytes))?;
+            (size(&bytes), 0)
+        }
+    };
+    let number = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
     tx.prepare_cached(
-        "INSERT INTO documents (id, kind, community, saved, actor) VALUES (?1, ?2, ?3, ?4, ?5) \
-         ON CONFLICT (id) DO UPDATE SET saved = ?4, actor = ?5",
+        "INSERT INTO documents (id, kind, community, actor, heads, snapshot_bytes, tail_bytes) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) \
+         ON CONFLICT (id) DO UPDATE SET actor = ?4, heads = ?5, snapshot_bytes = ?6, tail_bytes = ?7",
     )?
-    .execute((meta.id.to_string(), meta.kind.as_str(), meta.community.as_str(), document.save(), actor.0))?;
-    super::list::put(tx, &super::list::row_of(document))
+    .execute((
+        &id,
+        meta.kind.as_str(),
+        meta.community.as_str(),
+        actor.0,
+        ChangeHash::join(&document.heads()),
+        number(snapshot),
+        number(tail),
+    ))?;
+    super::list::note(tx, document)?;
+    Ok(snapshot + tail)
 }
 
 /// Kind and community of a document that is here, or was while something of it is unsent; the document itself is not read.
@@ -77,8 +172,14 @@ pub fn load_readable(conn: &Connection, id: DocumentId) -> Result<Option<StoredD
 
 /// Keeps a record that cannot be read as it was found, before another takes its place. Gives whether there was one.
 pub fn set_aside(tx: &Transaction<'_>, id: DocumentId, now_ms: i64) -> Result<bool, StoreError> {
-    let set = "INSERT INTO damaged (document, saved, found_ms) SELECT id, saved, ?2 FROM documents WHERE id = ?1";
-    Ok(tx.execute(set, (id.to_string(), now_ms))? > 0)
+    if standing(tx, id)?.is_none() {
+        return Ok(false);
+    }
+    let set = "INSERT INTO damaged (document, saved, found_ms) VALUES (?1, ?2, ?3)";
+    tx.execute(set, (id.to_string(), stored_bytes(tx, id)?, now_ms))?;
+    // What takes its place is written whole.
+    tx.execute("UPDATE documents SET heads = NULL WHERE id = ?1", [id.to_string()])?;
+    Ok(true)
 }
 
 /// Forgets a document; its unsent changes stay in the outbox and can still be sent.

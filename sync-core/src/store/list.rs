@@ -8,7 +8,7 @@ use super::StoreError;
 use crate::authority::Place;
 use crate::calendar::Calendar;
 use crate::document::Document;
-use crate::fold::{fold_case, fold_patrol};
+use crate::fold::{fold_patrol, folded_case};
 use crate::ids::DocumentId;
 use crate::rules::{RuleSet, due_ms, obligations};
 use crate::search;
@@ -79,7 +79,7 @@ fn short(text: &str) -> String {
     first.chars().take(30).collect()
 }
 
-/// Computes the row of a document.
+/// Computes the row of a document, without what is searched.
 pub fn row_of(document: &Document) -> ListRow {
     let meta = document.meta();
     let place = Place::of(document);
@@ -103,10 +103,9 @@ pub fn row_of(document: &Document) -> ListRow {
         text: String::new(),
     };
     let count = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
-    let mut words: Vec<String> = Vec::new();
     match meta.kind {
         DocumentKind::Case => {
-            let state = fold_case(document);
+            let state = folded_case(document);
             row.title = state.text("title").map_or_else(|| short(&state.narrative), str::to_owned);
             row.status = state.status.as_str().to_owned();
             row.level = Some(state.level.as_str().to_owned());
@@ -115,6 +114,26 @@ pub fn row_of(document: &Document) -> ListRow {
             row.conflicts = count(state.conflicts.len());
             row.passages = count(state.passages.len());
             row.needs_review = state.needs_review();
+        }
+        DocumentKind::Patrol => {
+            let state = fold_patrol(document);
+            let detail = state.fields.get("place.detail").and_then(|v| v.as_str());
+            row.title = detail.map_or_else(|| short(&state.notes), str::to_owned);
+            row.status = state.status.as_str().to_owned();
+            row.conflicts = count(state.conflicts.len());
+            row.passages = count(state.passages.len());
+            row.needs_review = !(state.conflicts.is_empty() && state.passages.is_empty());
+        }
+    }
+    row
+}
+
+/// What a document is found by, with its title.
+fn searched(document: &Document, title: &str) -> String {
+    let mut words: Vec<String> = Vec::new();
+    match document.meta().kind {
+        DocumentKind::Case => {
+            let state = folded_case(document);
             words.push(state.narrative.clone());
             words.extend(state.fields.values().filter_map(|v| v.as_str().map(str::to_owned)));
             let items = state.parties.values().chain(state.statements.values());
@@ -125,18 +144,12 @@ pub fn row_of(document: &Document) -> ListRow {
             for event in &state.timeline {
                 words.extend(event.body.values().filter_map(|v| v.as_str().map(str::to_owned)));
             }
-            if let Some(entry) = row.category.as_deref().and_then(|c| crate::reference::codes().entry("category", c)) {
+            if let Some(entry) = state.text("category").and_then(|c| crate::reference::codes().entry("category", c)) {
                 words.push(entry.zh.clone());
             }
         }
         DocumentKind::Patrol => {
             let state = fold_patrol(document);
-            let detail = state.fields.get("place.detail").and_then(|v| v.as_str());
-            row.title = detail.map_or_else(|| short(&state.notes), str::to_owned);
-            row.status = state.status.as_str().to_owned();
-            row.conflicts = count(state.conflicts.len());
-            row.passages = count(state.passages.len());
-            row.needs_review = !(state.conflicts.is_empty() && state.passages.is_empty());
             words.push(state.notes.clone());
             words.extend(state.fields.values().filter_map(|v| v.as_str().map(str::to_owned)));
             for hazard in state.hazards.values() {
@@ -144,17 +157,76 @@ pub fn row_of(document: &Document) -> ListRow {
             }
         }
     }
-    words.push(row.title.clone());
-    row.text = search::normalise(&words.join("\n"));
-    row
+    words.push(title.to_owned());
+    search::normalise(&words.join("\n"))
 }
 
 const COLUMNS: &str = "document, kind, community, title, status, level, category, grid, building, created_ms, changed_ms, due_ms, \
                        conflicts, passages, needs_review, away_ms";
 const PLACES: &str = "?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, NULL";
 
-/// Writes a row. What is searched is touched only where it has changed: putting a text into the index, and taking the old one out,
-/// is much of the cost.
+/// Notes how a document stands. A new one is searched from now on; what is new in one that was there is put into the index when somebody
+/// searches ([`refresh`]): taking a long text out of it and putting it in again, at every edit, is much of the cost.
+pub fn note(tx: &Transaction<'_>, document: &Document) -> Result<(), StoreError> {
+    let mut row = row_of(document);
+    let id = row.document.to_string();
+    let here: Option<bool> = tx
+        .prepare_cached("SELECT away_ms IS NULL FROM list WHERE document = ?1")?
+        .query_row([&id], |r| r.get(0))
+        .optional()?;
+    if here == Some(true) {
+        let (columns, places) = (COLUMNS, PLACES);
+        let sql = format!("UPDATE list SET ({columns}, stale) = ({places}, 1) WHERE document = ?1");
+        tx.prepare_cached(&sql)?.execute(rusqlite::params![
+            id,
+            row.kind.as_str(),
+            row.community,
+            row.title,
+            row.status,
+            row.level,
+            row.category,
+            row.grid,
+            row.building,
+            row.created_ms,
+            row.changed_ms,
+            row.due_ms,
+            row.conflicts,
+            row.passages,
+            row.needs_review,
+        ])?;
+        return Ok(());
+    }
+    row.text = searched(document, &row.title);
+    put(tx, &row)
+}
+
+/// Whether there are records whose newest words are not in the index yet.
+pub fn is_stale(conn: &Connection) -> Result<bool, StoreError> {
+    let found =
+        conn.prepare_cached("SELECT 1 FROM list WHERE stale = 1 LIMIT 1")?.query_row([], |_| Ok(())).optional()?;
+    Ok(found.is_some())
+}
+
+/// Puts the newest words of every record into the index. A record that cannot be read stays as it is found now.
+pub fn refresh(tx: &Transaction<'_>) -> Result<(), StoreError> {
+    let ids: Vec<String> = tx
+        .prepare_cached("SELECT document FROM list WHERE stale = 1")?
+        .query_map([], |r| r.get(0))?
+        .collect::<Result<_, _>>()?;
+    for id in ids {
+        let Ok(document) = id.parse() else { continue };
+        if let Some(stored) = super::documents::load_readable(tx, document)? {
+            let title: String =
+                tx.prepare_cached("SELECT title FROM list WHERE document = ?1")?.query_row([&id], |r| r.get(0))?;
+            tx.prepare_cached("UPDATE list SET text = ?2 WHERE document = ?1 AND text <> ?2")?
+                .execute((&id, searched(&stored.document, &title)))?;
+        }
+        tx.prepare_cached("UPDATE list SET stale = 0 WHERE document = ?1")?.execute([&id])?;
+    }
+    Ok(())
+}
+
+/// Writes a row. What is searched is touched only where it has changed.
 pub fn put(tx: &Transaction<'_>, row: &ListRow) -> Result<(), StoreError> {
     let id = row.document.to_string();
     let values = rusqlite::params![

@@ -107,6 +107,12 @@ pub(crate) fn cpu_ms(id: u32) -> f64 {
     ticks as f64 * 10.0
 }
 
+/// What a process has handed to the system to be written, files and sockets alike, bytes.
+pub(crate) fn bytes_written(id: u32) -> u64 {
+    let io = std::fs::read_to_string(format!("/proc/{id}/io")).unwrap_or_default();
+    io.lines().find_map(|l| l.strip_prefix("wchar: ")?.parse().ok()).unwrap_or_default()
+}
+
 /// CPU time of all processes of a name, ms: a database server is many.
 pub(crate) fn cpu_ms_of(name: &str) -> f64 {
     let ids = std::fs::read_dir("/proc").into_iter().flatten().flatten();

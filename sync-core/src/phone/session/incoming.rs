@@ -61,7 +61,7 @@ pub(in crate::phone) fn deliver(
     let mut changes = delivery.changes.iter();
     let mut hlc = meta_json::<Hlc>(tx, "hlc")?.unwrap_or_default();
     let mut observe = |i: &Inspected| hlc = hlc.observe(Hlc { wall_ms: i.at_ms, count: 0 }, phone.0.host.now_ms());
-    let stored = documents::load(tx, delivery.document);
+    let stored = phone.passing(tx, delivery.document);
     let damaged = matches!(stored, Err(StoreError::Damaged(_)));
     let mut unsent = Vec::new();
     let mut new = 0;
@@ -104,8 +104,9 @@ pub(in crate::phone) fn deliver(
         }
     }
     if new > 0 {
-        documents::save(tx, &document, actor)?;
+        let bytes = documents::save(tx, &document, actor)?;
         set_meta_json(tx, "hlc", &hlc)?;
+        phone.still_open(document, bytes);
     }
     outcome.map(|()| new).map_err(broken)
 }
