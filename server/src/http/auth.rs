@@ -1,5 +1,6 @@
 //! Signing in and out, and fresh tokens. An answer never tells whether a login exists.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use actix_web::http::StatusCode;
@@ -186,15 +187,28 @@ pub(super) async fn login(
     body: web::Json<LoginRequest>,
 ) -> Result<web::Json<TokensView>, Problem> {
     let LoginRequest { login, password, device, proof } = body.into_inner();
-    if password.len() > PASSWORD_BYTES_MAX {
-        return Err(Problem::invalid("field_invalid", "a password has at most 1024 bytes").field("password"));
-    }
     let device: Option<DeviceId> = match device {
         Some(id) => Some(id.parse().map_err(|e| Problem::invalid("field_invalid", format!("{e}")).field("device"))?),
         None => None,
     };
     let proof = signature(proof)?;
-    let address = client_address(&request);
+    let opened = open_session(&app, client_address(&request), login, password, device, proof).await?;
+    let inner = app.clone();
+    Ok(web::Json(app.run(move |conn| tokens(&inner, conn, opened)).await?))
+}
+
+/// Opens a session for who knows the password; every guess is counted, and too many are slowed down.
+pub(crate) async fn open_session(
+    app: &web::Data<App>,
+    address: IpAddr,
+    login: String,
+    password: String,
+    device: Option<DeviceId>,
+    proof: Option<Vec<u8>>,
+) -> Result<Opened, Problem> {
+    if password.len() > PASSWORD_BYTES_MAX {
+        return Err(Problem::invalid("field_invalid", "a password has at most 1024 bytes").field("password"));
+    }
     // Hashing takes memory and a core: a few at a time, and no connection is held meanwhile. How the source stands is looked up in
     // turn, so that attempts sent all at once are counted one after the other.
     let turn = tokio::time::timeout(TURN_MAX, app.password_checks.acquire()).await;
@@ -232,7 +246,7 @@ pub(super) async fn login(
     };
     drop(turn);
     let inner = app.clone();
-    let opened = app.transact(move |conn| -> Result<TokensView, Problem> {
+    app.transact(move |conn| -> Result<Opened, Problem> {
         let id: UserId = user.id.parse().map_err(|_| DbError::Row(format!("user {}", user.id)))?;
         attempt.succeeded(conn, now_ms)?;
         if let Some(device) = device {
@@ -243,10 +257,9 @@ pub(super) async fn login(
                     .remedy("sign in without it and register the phone anew"));
             }
         }
-        let opened = sessions::open(conn, id, device, inner.now_ms(), &lifetime(&inner), &inner.entropy)?;
-        tokens(&inner, conn, opened)
-    });
-    Ok(web::Json(opened.await?))
+        Ok(sessions::open(conn, id, device, inner.now_ms(), &lifetime(&inner), &inner.entropy)?)
+    })
+    .await
 }
 
 /// Replaces a refresh token and gives a fresh access token. When an answer is lost, the same token can be sent again.

@@ -73,7 +73,7 @@ impl From<MergeError> for Problem {
 }
 
 /// The document of a path, if the asker may see it.
-pub(super) fn visible(
+pub(crate) fn visible(
     conn: &mut AnyConnection,
     principal: &Principal,
     id: DocumentId,
@@ -86,7 +86,7 @@ pub(super) fn visible(
 }
 
 /// Writes down that somebody reads a document, before the answer leaves.
-pub(super) fn read(
+pub(crate) fn read(
     conn: &mut AnyConnection,
     app: &App,
     principal: &Principal,
@@ -104,7 +104,7 @@ pub async fn list(
     principal: Principal,
     filter: web::Query<CaseFilter>,
     app: web::Data<App>,
-) -> Result<HttpResponse, Problem> {
+) -> Result<web::Json<Page<CaseSummary>>, Problem> {
     let now_ms = app.now_ms();
     let filter = filter.into_inner();
     let words = filter.q.clone().filter(|q| !q.trim().is_empty());
@@ -129,7 +129,7 @@ pub async fn list(
             Ok(page)
         })
         .await??;
-    Ok(HttpResponse::Ok().json(page))
+    Ok(web::Json(page))
 }
 
 /// One case file as it is now.
@@ -137,26 +137,26 @@ pub async fn list(
 pub struct CaseFile {
     /// The folded state: what is, what happened, what is in conflict.
     #[schema(value_type = Object)]
-    state: CaseState,
+    pub(crate) state: CaseState,
     /// What is or was due, by the rules, as of now.
     #[schema(value_type = Vec<Object>)]
-    obligations: Vec<Obligation>,
+    pub(crate) obligations: Vec<Obligation>,
     /// Events that the asker may write now.
     #[schema(value_type = Vec<String>)]
-    allowed_events: Vec<EventKind>,
+    pub(crate) allowed_events: Vec<EventKind>,
     /// Whether the asker may have masked numbers shown (`/v1/cases/{id}/reveal`).
-    may_reveal: bool,
+    pub(crate) may_reveal: bool,
     /// Other cases of the same building on the same day: perhaps the same dispute.
-    possible_duplicates: Vec<PossibleDuplicate>,
+    pub(crate) possible_duplicates: Vec<PossibleDuplicate>,
 }
 
 /// Another case that may tell the same dispute.
 #[derive(Serialize, ToSchema)]
 pub struct PossibleDuplicate {
     /// Which.
-    id: String,
+    pub(crate) id: String,
     /// Its title.
-    title: String,
+    pub(crate) title: String,
 }
 
 /// One case file.
@@ -166,7 +166,7 @@ pub async fn file(
     principal: Principal,
     id: web::Path<DocumentId>,
     app: web::Data<App>,
-) -> Result<HttpResponse, Problem> {
+) -> Result<web::Json<CaseFile>, Problem> {
     let id = id.into_inner();
     let shared = app.clone();
     let file = app
@@ -190,34 +190,34 @@ pub async fn file(
             })
         })
         .await?;
-    Ok(HttpResponse::Ok().json(file))
+    Ok(web::Json(file))
 }
 
 /// One change in the history of a document.
 #[derive(Serialize, ToSchema)]
 pub struct HistoryEntry {
     /// Its position in the community's journal.
-    position: i64,
+    pub(crate) position: i64,
     /// Identity of the change.
-    hash: String,
+    pub(crate) hash: String,
     /// Who signed; the nil id is the server.
-    author: String,
+    pub(crate) author: String,
     /// What people call the author.
-    author_name: Option<String>,
+    pub(crate) author_name: Option<String>,
     /// On which device; none at a desk.
-    device: Option<String>,
+    pub(crate) device: Option<String>,
     /// When its author says it was written, ms UTC.
-    written_ms: i64,
+    pub(crate) written_ms: i64,
     /// It cannot have been written before this, ms UTC.
-    earliest_ms: i64,
+    pub(crate) earliest_ms: i64,
     /// It cannot have been written after this, ms UTC.
-    latest_ms: i64,
+    pub(crate) latest_ms: i64,
     /// server, anchored or claimed.
-    basis: String,
+    pub(crate) basis: String,
     /// When it arrived, ms UTC.
-    received_ms: i64,
+    pub(crate) received_ms: i64,
     /// What it did, one line each.
-    what: Vec<String>,
+    pub(crate) what: Vec<String>,
 }
 
 pub(super) fn history_of(
@@ -275,7 +275,7 @@ pub async fn history(
     principal: Principal,
     id: web::Path<DocumentId>,
     app: web::Data<App>,
-) -> Result<HttpResponse, Problem> {
+) -> Result<web::Json<Vec<HistoryEntry>>, Problem> {
     let id = id.into_inner();
     let shared = app.clone();
     let entries = app
@@ -285,7 +285,7 @@ pub async fn history(
             history_of(conn, id, &Sight::of(&principal.subject, &place))
         })
         .await?;
-    Ok(HttpResponse::Ok().json(entries))
+    Ok(web::Json(entries))
 }
 
 /// A new case, written at a desk.
@@ -339,7 +339,7 @@ pub async fn create(
 pub struct EditRequest {
     /// In order: `{"edit": "add_event", "kind": "accepted", "body": {}}` and the like.
     #[schema(value_type = Vec<Object>)]
-    edits: Vec<Edit>,
+    pub(crate) edits: Vec<Edit>,
 }
 
 /// Edits a case at a desk: fields, texts, parties, events.
@@ -353,7 +353,7 @@ pub async fn edit(
     id: web::Path<DocumentId>,
     body: web::Json<EditRequest>,
     app: web::Data<App>,
-) -> Result<HttpResponse, Problem> {
+) -> Result<web::Json<Made>, Problem> {
     let id = id.into_inner();
     let edits = body.into_inner().edits;
     if edits.is_empty() || edits.len() > 200 {
@@ -369,5 +369,5 @@ pub async fn edit(
             Ok(merge::edits(conn, &shared.context(), id, &edits, Some(&principal.subject))?)
         })
         .await?;
-    Ok(HttpResponse::Ok().json(Made { id, made }))
+    Ok(web::Json(Made { id, made }))
 }

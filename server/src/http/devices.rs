@@ -168,7 +168,7 @@ pub(super) async fn register(
 /// One's own phones, and those of the people one looks after as administrator or supervisor.
 #[utoipa::path(get, path = "/v1/devices", tag = "devices",
     responses((status = 200, body = DevicesView), (status = 401, body = ProblemBody)))]
-pub(super) async fn list(app: web::Data<App>, principal: Principal) -> Result<web::Json<DevicesView>, Problem> {
+pub(crate) async fn list(app: web::Data<App>, principal: Principal) -> Result<web::Json<DevicesView>, Problem> {
     let now_ms = app.now_ms();
     let items = app.run(move |conn| -> Result<Vec<DeviceView>, Problem> {
         let holders = holders(conn, &principal, now_ms)?;
@@ -186,7 +186,7 @@ pub(super) async fn list(app: web::Data<App>, principal: Principal) -> Result<we
 /// Revokes a phone: its sessions end, and nothing that it signs from now on is accepted.
 #[utoipa::path(post, path = "/v1/devices/{id}/revoke", tag = "devices", params(("id" = String, Path, description = "The phone")),
     responses((status = 200, body = DeviceView), (status = 401, body = ProblemBody), (status = 404, body = ProblemBody)))]
-pub(super) async fn revoke(
+pub(crate) async fn revoke(
     app: web::Data<App>,
     principal: Principal,
     path: web::Path<String>,

@@ -44,7 +44,7 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
     params(EventsQuery, ("Last-Event-ID" = Option<String>, Header, description = "The last id that was seen")),
     responses((status = 200, content_type = "text/event-stream", description = "Server-sent events", body = String),
         (status = 400, body = ProblemBody), (status = 401, body = ProblemBody), (status = 503, body = ProblemBody)))]
-pub(super) async fn events(
+pub(crate) async fn events(
     app: web::Data<App>,
     principal: Principal,
     request: HttpRequest,

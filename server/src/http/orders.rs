@@ -72,7 +72,7 @@ fn shown(conn: &mut AnyConnection, id: DeviceId) -> Result<OrdersView, Problem> 
 /// What a phone was ordered, and what it has confirmed: one's own phone, or one of a person whom one looks after.
 #[utoipa::path(get, path = "/v1/devices/{id}/orders", tag = "devices", params(("id" = String, Path, description = "The phone")),
     responses((status = 200, body = OrdersView), (status = 401, body = ProblemBody), (status = 404, body = ProblemBody)))]
-pub(super) async fn list(
+pub(crate) async fn list(
     app: web::Data<App>,
     principal: Principal,
     path: web::Path<String>,
@@ -90,7 +90,7 @@ pub(super) async fn list(
 /// everything from a revoked phone, then destroys its keys and data and confirms that it has.
 #[utoipa::path(post, path = "/v1/devices/{id}/wipe", tag = "devices", params(("id" = String, Path, description = "The phone")),
     responses((status = 200, body = OrdersView), (status = 401, body = ProblemBody), (status = 404, body = ProblemBody)))]
-pub(super) async fn wipe(
+pub(crate) async fn wipe(
     app: web::Data<App>,
     principal: Principal,
     path: web::Path<String>,

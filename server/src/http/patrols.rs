@@ -1,6 +1,6 @@
 //! Patrol records: list, record, history.
 
-use actix_web::{HttpResponse, web};
+use actix_web::web;
 use serde::Serialize;
 use sync_core::fold::fold_patrol;
 use sync_core::ids::DocumentId;
@@ -32,12 +32,12 @@ pub async fn list(
     principal: Principal,
     filter: web::Query<PatrolFilter>,
     app: web::Data<App>,
-) -> Result<HttpResponse, Problem> {
+) -> Result<web::Json<Page<PatrolSummary>>, Problem> {
     let filter = filter.into_inner();
     let page = app
         .run(move |conn| -> Result<_, DbError> { queries::patrol_page(conn, &principal.subject, &filter) })
         .await??;
-    Ok(HttpResponse::Ok().json(page))
+    Ok(web::Json(page))
 }
 
 /// One patrol record.
@@ -45,7 +45,7 @@ pub async fn list(
 pub struct PatrolRecord {
     /// The folded state.
     #[schema(value_type = Object)]
-    state: PatrolState,
+    pub(crate) state: PatrolState,
 }
 
 /// One patrol record as it is now.
@@ -55,7 +55,7 @@ pub async fn record(
     principal: Principal,
     id: web::Path<DocumentId>,
     app: web::Data<App>,
-) -> Result<HttpResponse, Problem> {
+) -> Result<web::Json<PatrolRecord>, Problem> {
     let id = id.into_inner();
     let shared = app.clone();
     let state = app
@@ -67,7 +67,7 @@ pub async fn record(
             Ok(Sight::of(&principal.subject, &place).masked(&fold_patrol(&document))?)
         })
         .await?;
-    Ok(HttpResponse::Ok().json(PatrolRecord { state }))
+    Ok(web::Json(PatrolRecord { state }))
 }
 
 /// Who wrote what in a patrol record, when it was written and when it arrived.
@@ -77,7 +77,7 @@ pub async fn history(
     principal: Principal,
     id: web::Path<DocumentId>,
     app: web::Data<App>,
-) -> Result<HttpResponse, Problem> {
+) -> Result<web::Json<Vec<HistoryEntry>>, Problem> {
     let id = id.into_inner();
     let shared = app.clone();
     let entries = app
@@ -87,5 +87,5 @@ pub async fn history(
             history_of(conn, id, &Sight::of(&principal.subject, &place))
         })
         .await?;
-    Ok(HttpResponse::Ok().json(entries))
+    Ok(web::Json(entries))
 }

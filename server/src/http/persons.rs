@@ -73,12 +73,12 @@ pub(super) fn reason(text: &str) -> Result<String, Problem> {
     request_body = RevealRequest,
     responses((status = 200, body = Revealed), (status = 400, body = ProblemBody), (status = 403, body = ProblemBody),
         (status = 404, body = ProblemBody)), security(("bearer" = [])))]
-pub(super) async fn reveal(
+pub(crate) async fn reveal(
     principal: Principal,
     id: web::Path<DocumentId>,
     body: web::Json<Value>,
     app: web::Data<App>,
-) -> Result<HttpResponse, Problem> {
+) -> Result<web::Json<Revealed>, Problem> {
     let (id, body) = (id.into_inner(), body.into_inner());
     let shared = app.clone();
     let revealed = app.transact(move |conn| -> Result<Revealed, Problem> {
@@ -116,7 +116,7 @@ pub(super) async fn reveal(
             .record(conn, shared.now_ms(), &shared.entropy)?;
         Ok(Revealed { values })
     });
-    Ok(HttpResponse::Ok().json(revealed.await?))
+    Ok(web::Json(revealed.await?))
 }
 
 /// Whether a case has a text register of this path.

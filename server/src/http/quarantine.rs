@@ -31,7 +31,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
 pub struct DecisionRequest {
     /// Why: the author reads it. Required for dismissing.
     #[serde(default)]
-    reason: Option<String>,
+    pub(crate) reason: Option<String>,
 }
 
 impl From<DecisionError> for Problem {
@@ -69,7 +69,7 @@ pub async fn list(
     principal: Principal,
     filter: web::Query<QuarantineFilter>,
     app: web::Data<App>,
-) -> Result<HttpResponse, Problem> {
+) -> Result<web::Json<Page<QuarantineRow>>, Problem> {
     let communities = supervisor(&principal)?;
     let shared = app.clone();
     let page = app
@@ -80,7 +80,7 @@ pub async fn list(
             Ok(page)
         })
         .await?;
-    Ok(HttpResponse::Ok().json(page))
+    Ok(web::Json(page))
 }
 
 type Reading<T> = fn(&mut AnyConnection, &[String], &str) -> Result<Option<T>, DbError>;
@@ -107,9 +107,13 @@ async fn read<T: Send + 'static>(
 /// One refused change.
 #[utoipa::path(get, path = "/v1/quarantine/{id}", tag = "quarantine", params(("id" = String, Path, description = "Its id")),
     responses((status = 200, body = QuarantineRow), (status = 404, description = "No such entry")), security(("bearer" = [])))]
-pub async fn entry(principal: Principal, id: web::Path<String>, app: web::Data<App>) -> Result<HttpResponse, Problem> {
+pub async fn entry(
+    principal: Principal,
+    id: web::Path<String>,
+    app: web::Data<App>,
+) -> Result<web::Json<QuarantineRow>, Problem> {
     let found = read(&principal, &app, id.into_inner(), queries::quarantine_entry).await?;
-    found.map(|q| HttpResponse::Ok().json(q)).ok_or_else(hidden)
+    found.map(web::Json).ok_or_else(hidden)
 }
 
 /// The bytes of a refused change as they came.
@@ -136,7 +140,7 @@ async fn decide(
     id: String,
     request: DecisionRequest,
     app: web::Data<App>,
-) -> Result<HttpResponse, Problem> {
+) -> Result<web::Json<Decided>, Problem> {
     supervisor(&principal)?;
     let shared = app.clone();
     let decided = app
@@ -149,7 +153,7 @@ async fn decide(
             Ok(decided)
         })
         .await?;
-    Ok(HttpResponse::Ok().json(decided))
+    Ok(web::Json(decided))
 }
 
 /// Lets a refused change in, under its author's name, with what it builds on and what builds on it.
@@ -163,7 +167,7 @@ pub async fn accept(
     id: web::Path<String>,
     request: web::Json<DecisionRequest>,
     app: web::Data<App>,
-) -> Result<HttpResponse, Problem> {
+) -> Result<web::Json<Decided>, Problem> {
     decide(decisions::accept, principal, id.into_inner(), request.into_inner(), app).await
 }
 
@@ -178,6 +182,6 @@ pub async fn dismiss(
     id: web::Path<String>,
     request: web::Json<DecisionRequest>,
     app: web::Data<App>,
-) -> Result<HttpResponse, Problem> {
+) -> Result<web::Json<Decided>, Problem> {
     decide(decisions::dismiss, principal, id.into_inner(), request.into_inner(), app).await
 }

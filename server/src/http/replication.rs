@@ -91,7 +91,7 @@ fn looked_after(
 #[utoipa::path(get, path = "/v1/replication", tag = "devices", params(ReplicationFilter),
     responses((status = 200, body = ReplicationView), (status = 400, body = ProblemBody), (status = 401, body = ProblemBody)),
     security(("bearer" = [])))]
-pub(super) async fn list(
+pub(crate) async fn list(
     app: web::Data<App>,
     principal: Principal,
     filter: web::Query<ReplicationFilter>,
@@ -152,7 +152,7 @@ fn place(cursor: &str) -> Option<(Option<i64>, &str)> {
 #[utoipa::path(get, path = "/v1/replication/{device}", tag = "devices", params(("device" = String, Path, description = "The phone")),
     responses((status = 200, body = DeviceHistoryView), (status = 401, body = ProblemBody), (status = 404, body = ProblemBody)),
     security(("bearer" = [])))]
-pub(super) async fn one(
+pub(crate) async fn one(
     app: web::Data<App>,
     principal: Principal,
     path: web::Path<String>,
