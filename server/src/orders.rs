@@ -1,6 +1,8 @@
 //! What phones are ordered to do: to purge what their owner may no longer see, or to destroy everything. An order stands until the phone
 //! confirms it, however many answers are lost; what was confirmed stays to be seen.
 
+use std::collections::BTreeSet;
+
 use diesel::prelude::*;
 use sync_core::authority::Subject;
 use sync_core::ids::{AreaCode, BundleId, DeviceId, DocumentId, Entropy, UserId};
@@ -87,8 +89,10 @@ pub fn purge(
     entropy: &dyn Entropy,
 ) -> Result<(), DbError> {
     let documents = purge.documents.iter().map(|d| (DOCUMENT, d.to_string()));
-    let all: Vec<(&str, String)> =
+    // For two reasons at once is still one order.
+    let all: BTreeSet<(&str, String)> =
         documents.chain(purge.communities.iter().map(|c| (COMMUNITY, c.to_string()))).collect();
+    let all: Vec<(&str, String)> = all.into_iter().collect();
     for some in all.chunks(ROWS_AT_ONCE) {
         for kind in [DOCUMENT, COMMUNITY] {
             let targets: Vec<&String> = some.iter().filter(|(k, _)| *k == kind).map(|(_, t)| t).collect();

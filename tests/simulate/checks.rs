@@ -138,7 +138,8 @@ impl World {
                 }
                 Some(_) => None,
             };
-            wrong.extend(said.map(|said| format!("{hash} of {} {said}, and is in the journal", entry.document)));
+            let whose = format!("in the journal under {author}, {} {}", entry.basis, entry.received_ms);
+            wrong.extend(said.map(|said| format!("{hash} of {} {said}: {whose}", entry.document)));
         }
         self.report.unauthorised += u64::try_from(wrong.len()).unwrap();
         wrong.into_iter().for_each(|w| self.wrong(w));

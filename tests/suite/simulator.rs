@@ -59,3 +59,14 @@ fn the_simulator_finds_forgeries_in_no_journal() {
     held(&outcome);
     assert!(outcome.report.by_kind.contains_key("forged"), "{:?}", outcome.report.by_kind);
 }
+
+/// Seeds with a restored server that once went wrong, each for a reason of its own: a claim by a stranger to an actor that the backup
+/// did not know, an order to forget that was given for two reasons at once, and one that overtook what the server had just asked for.
+#[test]
+fn simulated_restores_that_once_went_wrong_lose_nothing_and_keep_every_author() {
+    for seed in [1019, 1026, 1038] {
+        let mut options = Options::new(seed);
+        options.without.remove(&Fault::ServerRestored);
+        held(&run(&options));
+    }
+}

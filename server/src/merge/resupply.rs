@@ -10,7 +10,7 @@ use sync_core::error::{Refusal, RefusalCode};
 use sync_core::ids::{ActorId, DeviceId, UserId};
 use sync_core::sync::pledge::Resupplied;
 use sync_core::sync::server;
-use sync_core::sync::wire::Delivery;
+use sync_core::sync::wire::{Bytes, Delivery};
 use sync_core::time::{TimeBasis, Witness};
 
 use super::{Context, commit};
@@ -51,7 +51,19 @@ pub(crate) fn resupply(
     }
     let mut document = journal::load(conn, handed.document)?;
     let before = document.as_ref().map(Place::of);
-    let (entered, refused) = admit(&mut document, proof, handed);
+    let mut whole = document.clone();
+    let (mut entered, mut refused) = admit(&mut whole, proof, handed);
+    match nameless(conn, whole.as_ref(), &entered)? {
+        None => document = whole,
+        // Nothing stands in the journal under a name that is guessed.
+        Some(hash) => {
+            let before = |c: &&Bytes| Document::links(c).is_some_and(|(known, _)| known != hash);
+            let changes = handed.changes.iter().take_while(before).cloned().collect();
+            entered = admit(&mut document, proof, &Delivery { changes, ..handed.clone() }).0;
+            let detail = format!("nothing says who wrote {hash}: its author's phone can send it");
+            refused = Some(Refusal::new(RefusalCode::Unproven, detail));
+        }
+    }
     let taken = entered.len();
     if let Some(document) = document.filter(|_| taken > 0) {
         let mut appends = Vec::with_capacity(taken);
@@ -161,16 +173,49 @@ fn owner(
     let actor = inspected.raw.actor;
     let known: Option<(String, String)> =
         actors::table.find(actor.0.to_vec()).select((actors::device, actors::author)).first(conn).optional()?;
+    let named = named(document, inspected);
     if let Some((device, author)) = known {
-        let author = author.parse().map_err(|_| DbError::Row(format!("actor {}", actor.to_hex())))?;
-        return Ok((author, device.parse().ok()));
+        let known: UserId = author.parse().map_err(|_| DbError::Row(format!("actor {}", actor.to_hex())))?;
+        // The lost server's word is proven; since the restore anybody may have claimed an actor of which this one knew nothing.
+        if named.is_none_or(|named| named == known) {
+            return Ok((known, device.parse().ok()));
+        }
+        diesel::delete(actors::table.find(actor.0.to_vec())).execute(conn)?;
     }
-    let vouched = document.actors().get(&actor).copied();
-    let author = vouched.or_else(|| said(&inspected.touches)).unwrap_or(UserId::SYSTEM);
+    let author = named.unwrap_or(UserId::SYSTEM);
     if author != UserId::SYSTEM && !server::is_desk_actor(actor) {
         note(conn, context, actor, author)?;
     }
     Ok((author, None))
+}
+
+/// Whom the document, or the change itself, names as its author. What the server wrote for itself names nobody.
+fn named(document: &Document, inspected: &Inspected) -> Option<UserId> {
+    let vouched = document.actors().get(&inspected.raw.actor).copied();
+    vouched.or_else(|| said(&inspected.touches))
+}
+
+/// The first change of a person of whom nothing says who he is: the lost server's word for him has not come along.
+fn nameless(
+    conn: &mut AnyConnection,
+    document: Option<&Document>,
+    entered: &[Inspected],
+) -> Result<Option<ChangeHash>, DbError> {
+    let Some(document) = document else { return Ok(None) };
+    let mut told: BTreeSet<ActorId> = BTreeSet::new();
+    for inspected in entered {
+        let actor = inspected.raw.actor;
+        if server::is_desk_actor(actor) || named(document, inspected).is_some() || told.contains(&actor) {
+            told.insert(actor);
+            continue;
+        }
+        let known: Option<String> =
+            actors::table.find(actor.0.to_vec()).select(actors::author).first(conn).optional()?;
+        if known.is_none() {
+            return Ok(Some(inspected.raw.hash));
+        }
+    }
+    Ok(None)
 }
 
 /// Whom a change names as its author: the lost server had compared it with the signature.

@@ -37,8 +37,10 @@ pub(super) fn obey(
         forgotten += 1;
         Ok(())
     };
-    // What a restored server may lack goes only after it was compared: the answer to that orders it once more.
-    let open = |id: &DocumentId| pledges::is_open(tx, *id);
+    // What a restored server may lack goes only after it was compared and, if this very answer says that it is lacking, handed in: the
+    // answer to that orders it once more.
+    let wanted: BTreeSet<DocumentId> = response.wanted.iter().map(|w| w.document).collect();
+    let open = |id: &DocumentId| Ok::<_, StoreError>(wanted.contains(id) || pledges::is_open(tx, *id)?);
     for id in &response.purge {
         if open(id)? {
             continue;
