@@ -34,6 +34,10 @@ pub const PHONE_MIGRATIONS: &[&str] = &[
 ];
 /// Areas and people of the demo, in the form of an import file.
 pub const DEMO_IMPORT: &str = include_str!("../demo/import.toml");
+/// What the pages say, in Chinese.
+pub const CONSOLE_ZH: &str = include_str!("../messages/console.zh.ftl");
+/// What the pages say, in English.
+pub const CONSOLE_EN: &str = include_str!("../messages/console.en.ftl");
 /// What the demo says, in both languages.
 pub const DEMO_MESSAGES: &str = include_str!("../messages/demo.toml");
 

@@ -66,3 +66,12 @@ fn put(
     }
     Ok(true)
 }
+
+/// What areas are called, by code.
+pub fn names(
+    conn: &mut AnyConnection,
+    codes: &[String],
+) -> Result<std::collections::BTreeMap<String, String>, DbError> {
+    let rows = areas::table.filter(areas::code.eq_any(codes)).select((areas::code, areas::name));
+    Ok(rows.load::<(String, String)>(conn)?.into_iter().collect())
+}

@@ -6,6 +6,7 @@ pub mod attachments;
 pub mod audit;
 pub mod auth;
 pub mod cases;
+mod console;
 pub mod devices;
 pub mod erasures;
 pub mod events;
@@ -83,13 +84,15 @@ fn routes(config: &mut web::ServiceConfig) {
         .configure(persons::routes)
         .configure(erasures::routes);
     // What stands before `known` is open to everybody.
-    config.configure(health::routes).service(
+    config.configure(health::routes);
+    config.service(
         web::scope("/v1")
             .configure(auth::open_routes)
             .configure(last_word::open_routes)
             .configure(openapi::routes)
             .service(known),
     );
+    console::routes(config);
 }
 
 fn json_problem(error: JsonPayloadError, _: &HttpRequest) -> Error {

@@ -176,6 +176,16 @@ pub fn of_document(conn: &mut AnyConnection, document: DocumentId) -> Result<Vec
     Ok(entries)
 }
 
+/// The positions of a document's changes.
+pub fn positions(conn: &mut AnyConnection, document: DocumentId) -> Result<BTreeMap<ChangeHash, i64>, DbError> {
+    let rows = journal::table
+        .filter(journal::document.eq(document.to_string()))
+        .select((journal::hash, journal::position))
+        .load::<(Vec<u8>, i64)>(conn)?;
+    let hash = |bytes: Vec<u8>| <[u8; 32]>::try_from(bytes).ok().map(ChangeHash);
+    Ok(rows.into_iter().filter_map(|(bytes, position)| Some((hash(bytes)?, position))).collect())
+}
+
 /// All entries of several documents, by document.
 pub fn of_documents(conn: &mut AnyConnection, ids: &[String]) -> Result<BTreeMap<String, Vec<Entry>>, DbError> {
     let mut entries = journal::table

@@ -3,6 +3,7 @@
 mod cases;
 mod halls;
 mod history;
+mod numbers;
 mod patrols;
 mod quarantine;
 
@@ -18,6 +19,7 @@ use crate::db::DbError;
 pub use cases::{CaseFilter, CaseSummary, case_page, cases_with_number, possible_duplicates};
 pub use halls::{Notification, notification_list};
 pub use history::closed_before;
+pub use numbers::{Numbers, numbers};
 pub use patrols::{PatrolFilter, PatrolSummary, patrol_page};
 pub use quarantine::{QuarantineFilter, QuarantineRow, quarantine_bytes, quarantine_entry, quarantine_page};
 

@@ -113,6 +113,39 @@ pub fn open(
     Ok(Opened { session, user, device, refresh_token })
 }
 
+/// A session that a browser shows its token for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shown {
+    /// The session.
+    pub session: Uuid,
+    /// Whose.
+    pub user: UserId,
+    /// When it ends unless it is used again, ms UTC.
+    pub expires_ms: i64,
+}
+
+/// The session of a token that a browser keeps in a cookie; it lives on as long as it is used. The token is not replaced: script cannot
+/// read it, and pages are asked for several at a time. A session that is bound to a phone is none for a browser.
+pub fn shown(
+    conn: &mut AnyConnection,
+    token: &str,
+    now_ms: i64,
+    lifetime: &Lifetime,
+) -> Result<Option<Shown>, DbError> {
+    let found = sessions::table.filter(sessions::current_hash.eq(hash(token))).first::<Row>(conn).optional()?;
+    let stands = |r: &Row| r.revoked_ms.is_none() && r.expires_ms > now_ms && r.device_id.is_none();
+    let Some(row) = found.filter(stands) else { return Ok(None) };
+    let broken = || DbError::Row(format!("session {}", row.id));
+    let session = Uuid::parse_str(&row.id).map_err(|_| broken())?;
+    let user = row.user_id.parse().map_err(|_| broken())?;
+    let later_ms = lifetime.end_ms(row.created_ms, now_ms);
+    // Not with every page: an hour more or less does not matter to anybody.
+    if later_ms > row.expires_ms.saturating_add(3_600_000) {
+        diesel::update(sessions::table.find(&row.id)).set(sessions::expires_ms.eq(later_ms)).execute(conn)?;
+    }
+    Ok(Some(Shown { session, user, expires_ms: later_ms.max(row.expires_ms) }))
+}
+
 /// Whether a session still stands.
 pub fn stands(conn: &mut AnyConnection, session: Uuid) -> Result<bool, DbError> {
     let revoked: Option<Option<i64>> =

@@ -113,6 +113,23 @@ pub(super) fn bearer(request: &HttpRequest) -> Result<String, Problem> {
 }
 
 impl Principal {
+    /// Judges the session of a browser by what holds now; `None` when it has ended.
+    pub(super) fn of_browser(app: &App, conn: &mut AnyConnection, token: &str) -> Result<Option<Self>, Problem> {
+        let now_ms = app.now_ms();
+        let Some(shown) = sessions::shown(conn, token, now_ms, &super::auth::lifetime(app))? else { return Ok(None) };
+        let Some(user) = users::by_id(conn, shown.user)?.filter(|u| u.active) else { return Ok(None) };
+        Ok(Some(Self {
+            user: shown.user,
+            login: user.login,
+            name: user.name,
+            session: shown.session,
+            expires_ms: shown.expires_ms,
+            device: None,
+            subject: grants::now(conn, shown.user, now_ms)?,
+            address: String::new(),
+        }))
+    }
+
     async fn of_request(request: &HttpRequest) -> Result<Self, Problem> {
         let token = bearer(request)?;
         let app = request.app_data::<web::Data<App>>().cloned();

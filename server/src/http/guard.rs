@@ -109,6 +109,7 @@ fn count(app: &App, method: &Method, path: &str, address: IpAddr, claims: Option
     let guard = &app.guard;
     match (path, claims) {
         ("/v1/auth/login", _) => guard.login.count(&counted(address)),
+        ("/sign-in", _) if method == Method::POST => guard.login.count(&counted(address)),
         ("/v1/auth/refresh" | "/v1/last-word", _) => guard.refresh.count(&counted(address)),
         ("/v1/sync", Some(claims)) => guard.sync.count(&claims.dev.map_or(claims.sid, |d| d.0)),
         ("/v1/devices", Some(claims)) if method == Method::POST => guard.register.count(&claims.sub.0),

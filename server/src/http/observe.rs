@@ -19,12 +19,10 @@ use crate::app::App;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
-const ALWAYS: [(HeaderName, &str); 3] = [
-    (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+const ALWAYS: [(HeaderName, &str); 2] =
+    [(X_CONTENT_TYPE_OPTIONS, "nosniff"), (CROSS_ORIGIN_RESOURCE_POLICY, "same-origin")];
+const UNLESS_SAID: [(HeaderName, &str); 3] = [
     (REFERRER_POLICY, "no-referrer"),
-    (CROSS_ORIGIN_RESOURCE_POLICY, "same-origin"),
-];
-const UNLESS_SAID: [(HeaderName, &str); 2] = [
     (CACHE_CONTROL, "no-store"),
     (CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"),
 ];

@@ -15,6 +15,9 @@ use crate::projection;
 /// Cases that the search index may name for one question.
 const SEARCH_MAX: i64 = 20_000;
 
+/// What a case can be flagged with.
+const FLAGS: [&str; 4] = ["conflicts", "passages", "unknowing", "evidence"];
+
 /// A row of the case list.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable, Serialize, ToSchema)]
 #[diesel(table_name = cases)]
@@ -101,6 +104,8 @@ pub struct CaseFilter {
     pub arrived_late: Option<bool>,
     /// Only those in which something is overdue now.
     pub overdue: Option<bool>,
+    /// Only those on which this stands open: `conflicts`, `passages`, `unknowing` (closed without knowing), `evidence`.
+    pub flag: Option<String>,
     /// Created at or after this, ms UTC.
     pub created_from: Option<i64>,
     /// Created before this, ms UTC.
@@ -188,6 +193,9 @@ fn order(filter: &CaseFilter) -> Result<(Sort, bool, i64, Option<After>), QueryE
         Some("desc") => false,
         Some(_) => return Err(invalid("order", "use asc or desc")),
     };
+    if filter.flag.as_deref().is_some_and(|f| !FLAGS.contains(&f)) {
+        return Err(invalid("flag", "use conflicts, passages, unknowing or evidence"));
+    }
     let after = filter.cursor.as_deref().map(decode_cursor).transpose()?;
     Ok((sort, ascending, page_limit(filter.limit)?, after))
 }
@@ -236,6 +244,13 @@ fn batch(
         Some(true) => query = query.filter(cases::due_ms.le(now_ms)),
         Some(false) => query = query.filter(cases::due_ms.gt(now_ms).or(cases::due_ms.is_null())),
         None => {}
+    }
+    match filter.flag.as_deref() {
+        Some("conflicts") => query = query.filter(cases::conflicts.gt(0)),
+        Some("passages") => query = query.filter(cases::passages.gt(0)),
+        Some("unknowing") => query = query.filter(cases::closed_without_knowing.gt(0)),
+        Some("evidence") => query = query.filter(cases::evidence_pending.gt(0)),
+        _ => {}
     }
     if let Some(v) = filter.created_from {
         query = query.filter(cases::created_ms.ge(v));

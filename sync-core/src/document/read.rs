@@ -364,3 +364,22 @@ impl Document {
         span
     }
 }
+
+impl Document {
+    /// In which change each event was written.
+    pub fn event_changes(&self) -> BTreeMap<EventId, ChangeHash> {
+        let Some(events) = root_child(&self.inner, "events") else { return BTreeMap::new() };
+        // Per actor the first operation of each change, in order.
+        let mut starts: BTreeMap<Vec<u8>, BTreeMap<u64, automerge::ChangeHash>> = BTreeMap::new();
+        for change in self.inner.get_changes_meta(&[]) {
+            starts.entry(change.actor.to_bytes().to_vec()).or_default().insert(change.start_op, change.hash);
+        }
+        let written = |id: &str| {
+            let (_, write) = self.inner.get(&events, id).ok()??;
+            let automerge::ObjId::Id(counter, actor, _) = write else { return None };
+            let (_, hash) = starts.get(actor.to_bytes())?.range(..=counter).next_back()?;
+            Some((id.parse().ok()?, ChangeHash(hash.0)))
+        };
+        self.inner.keys(&events).filter_map(|id| written(&id)).collect()
+    }
+}

@@ -1,0 +1,64 @@
+//! The pages of the people who decide at a desk. They stand on the same functions as the API: what a page shows or does is asked, judged
+//! and logged there. A page works without script; script keeps it fresh.
+
+mod actions;
+mod assets;
+mod cases;
+mod changes;
+mod csv;
+mod file;
+mod format;
+mod forms;
+mod gate;
+mod page;
+mod parts;
+mod patrols;
+mod phones;
+mod quarantine;
+mod sign_in;
+mod timeline;
+mod today;
+mod words;
+
+use actix_web::http::header::LOCATION;
+use actix_web::middleware::from_fn;
+use actix_web::{HttpResponse, web};
+
+/// Adds every page. It comes last: what stands before it is not asked for a cookie.
+pub(super) fn routes(config: &mut web::ServiceConfig) {
+    let known = web::scope("")
+        .wrap(from_fn(gate::known))
+        .route("/sign-out", web::post().to(sign_in::sign_out))
+        .route("/today", web::get().to(today::page))
+        .route("/cases", web::get().to(cases::page))
+        .route("/cases.csv", web::get().to(csv::export))
+        .route("/cases/{id}", web::get().to(file::page))
+        .route("/cases/{id}/changes", web::get().to(changes::page))
+        .route("/cases/{id}/events", web::post().to(actions::event))
+        .route("/cases/{id}/fields", web::post().to(actions::field))
+        .route("/cases/{id}/reveal", web::post().to(actions::reveal))
+        .route("/patrols", web::get().to(patrols::page))
+        .route("/patrols/{id}", web::get().to(patrols::record))
+        .route("/quarantine", web::get().to(quarantine::page))
+        .route("/quarantine/{id}", web::get().to(quarantine::entry))
+        .route("/quarantine/{id}/{decision}", web::post().to(quarantine::decide))
+        .route("/phones", web::get().to(phones::page))
+        .route("/phones/{id}/{order}", web::post().to(phones::order))
+        .route("/live", web::get().to(gate::live));
+    config
+        .route("/", web::get().to(begin))
+        .route("/assets/{name}", web::get().to(assets::asset))
+        .route("/language", web::get().to(sign_in::language))
+        .route("/sign-in", web::get().to(sign_in::page))
+        .route("/sign-in", web::post().to(sign_in::sign_in))
+        .service(known);
+}
+
+async fn begin() -> HttpResponse {
+    see("/today")
+}
+
+/// Sends a browser to another page.
+fn see(path: &str) -> HttpResponse {
+    HttpResponse::SeeOther().insert_header((LOCATION, path)).finish()
+}

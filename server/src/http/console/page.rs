@@ -1,0 +1,116 @@
+//! What all pages have in common: the frame, its headers, and problems told as pages.
+
+use actix_web::HttpResponse;
+use actix_web::http::header::{CONTENT_SECURITY_POLICY, REFERRER_POLICY};
+use askama::Template;
+
+use super::gate::Visitor;
+use super::words::Words;
+use crate::http::problem::Problem;
+
+/// Nothing from elsewhere, nothing inline.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
+                      form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+
+/// The frame around a page.
+pub(super) struct Frame {
+    /// The language.
+    pub(super) w: Words,
+    /// The title.
+    pub(super) title: String,
+    /// Which entry of the navigation is the current one.
+    pub(super) here: &'static str,
+    /// Who is signed in; none on the page for signing in.
+    pub(super) visitor: Option<Visitor>,
+    /// What the page was asked for with.
+    pub(super) path: String,
+    /// The server's time, ms UTC.
+    pub(super) now_ms: i64,
+}
+
+impl Frame {
+    /// The frame for a visitor.
+    pub(super) fn new(visitor: &Visitor, here: &'static str, title: String, now_ms: i64) -> Self {
+        Self { w: visitor.words, title, here, path: visitor.path.clone(), visitor: Some(visitor.clone()), now_ms }
+    }
+
+    /// Where the switch of the language leads.
+    pub(super) fn other_language(&self) -> String {
+        let to = if self.w.tag() == "en" { "zh" } else { "en" };
+        format!("/language?to={to}&back={}", escaped(&self.path))
+    }
+
+    /// The roles held, with their areas.
+    pub(super) fn roles(&self) -> String {
+        let grants = self.visitor.iter().flat_map(|v| &v.principal.subject.grants);
+        let named = grants.map(|g| format!("{} {}", self.w.of_code("role", g.role.as_str()), g.area));
+        named.collect::<Vec<_>>().join(" · ")
+    }
+
+    /// What every form carries.
+    pub(super) fn csrf(&self) -> &str {
+        self.visitor.as_ref().map_or("", |v| v.csrf.as_str())
+    }
+}
+
+/// A text as part of a query.
+pub(super) fn escaped(text: &str) -> String {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.~/".contains(&b);
+    text.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
+}
+
+/// A page as an answer.
+pub(super) fn answer(page: &impl Template) -> Result<HttpResponse, Problem> {
+    answer_as(page, actix_web::http::StatusCode::OK)
+}
+
+/// A page as an answer with another status.
+pub(super) fn answer_as(page: &impl Template, status: actix_web::http::StatusCode) -> Result<HttpResponse, Problem> {
+    let text = page.render().map_err(|e| Problem::internal(&e))?;
+    Ok(HttpResponse::build(status)
+        .content_type("text/html; charset=utf-8")
+        .insert_header((CONTENT_SECURITY_POLICY, POLICY))
+        // Without it a browser does not say from where a form comes.
+        .insert_header((REFERRER_POLICY, "same-origin"))
+        .body(text))
+}
+
+/// A problem in words.
+pub(super) struct Told {
+    /// What is wrong.
+    pub(super) text: String,
+    /// Which field, as people call it.
+    pub(super) field: Option<String>,
+    /// What the program says of it.
+    pub(super) detail: String,
+    /// What would help.
+    pub(super) remedy: Option<String>,
+}
+
+/// A problem in the words of a language.
+pub(super) fn told(problem: &Problem, w: Words) -> Told {
+    let body = problem.body();
+    let key = format!("problem-{}", problem.code());
+    Told {
+        text: w.find(&key).unwrap_or_else(|| body.title.clone()),
+        field: body.field.map(|f| w.find(&format!("body-{f}")).unwrap_or_else(|| w.field(&f))),
+        detail: body.detail,
+        remedy: body.remedy,
+    }
+}
+
+#[derive(Template)]
+#[template(path = "problem.html")]
+struct ProblemPage {
+    frame: Frame,
+    told: Told,
+}
+
+/// A problem as a page.
+pub(super) fn problem(problem: &Problem, w: Words) -> HttpResponse {
+    use actix_web::ResponseError as _;
+    let title = w.t("error-title");
+    let frame = Frame { w, title, here: "", visitor: None, path: "/today".into(), now_ms: 0 };
+    let page = ProblemPage { frame, told: told(problem, w) };
+    answer_as(&page, problem.status_code()).unwrap_or_else(|p| p.error_response())
+}

@@ -1,0 +1,122 @@
+//! Signing in and out at a desk, and the choice of the language.
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{HOST, ORIGIN};
+use actix_web::{HttpRequest, HttpResponse, web};
+use askama::Template;
+use serde::Deserialize;
+
+use super::gate::{self, Sent, Visitor};
+use super::page::{self, Frame, Told};
+use super::see;
+use super::words::{self, Words};
+use crate::accounts::sessions;
+use crate::app::App;
+use crate::http::auth;
+use crate::http::guard::client_address;
+use crate::http::problem::Problem;
+
+#[derive(Template)]
+#[template(path = "sign_in.html")]
+struct SignIn {
+    frame: Frame,
+    next: String,
+    login: String,
+    told: Option<Told>,
+}
+
+/// Where to go afterwards.
+#[derive(Deserialize)]
+pub(super) struct NextQuery {
+    #[serde(default)]
+    next: String,
+}
+
+/// Only a path of this server.
+fn local(path: &str) -> &str {
+    let fits = path.starts_with('/') && !path.starts_with("//") && !path.contains(['\\', '\r', '\n']);
+    if fits { path } else { "/today" }
+}
+
+fn form(request: &HttpRequest, next: &str, login: &str, told: Option<Told>) -> SignIn {
+    let w = Words::of(request);
+    let path = format!("/sign-in?next={}", page::escaped(next));
+    let frame = Frame { w, title: w.t("sign-in"), here: "", visitor: None, path, now_ms: 0 };
+    SignIn { frame, next: local(next).to_owned(), login: login.to_owned(), told }
+}
+
+/// The form.
+pub(super) async fn page(request: HttpRequest, query: web::Query<NextQuery>) -> Result<HttpResponse, Problem> {
+    page::answer(&form(&request, &query.next, "", None))
+}
+
+/// Whether a form was sent from a page of this server: before there is a session, there is no token to compare.
+fn is_own(request: &HttpRequest) -> bool {
+    let text = |name| request.headers().get(name).and_then(|v: &actix_web::http::header::HeaderValue| v.to_str().ok());
+    match (text(ORIGIN), text(HOST)) {
+        (Some(origin), Some(host)) => origin.split_once("://").is_some_and(|(_, o)| o == host),
+        (None, _) => request.headers().get("sec-fetch-site").is_none_or(|v| v == "same-origin"),
+        (Some(_), None) => false,
+    }
+}
+
+/// Opens a session, which the browser keeps in a cookie.
+pub(super) async fn sign_in(app: web::Data<App>, request: HttpRequest, sent: Sent) -> Result<HttpResponse, Problem> {
+    let of = |name: &str| sent.iter().find(|(n, _)| n == name).map_or("", |(_, v)| v.as_str());
+    let (login, next) = (of("login").trim().to_owned(), of("next").to_owned());
+    let opened = if is_own(&request) {
+        let address = client_address(&request);
+        auth::open_session(&app, address, login.clone(), of("password").to_owned(), None, None).await
+    } else {
+        Err(gate::foreign())
+    };
+    match opened {
+        Ok(opened) => {
+            let mut answer = see(local(&next));
+            answer
+                .add_cookie(&gate::cookie(&app, gate::COOKIE, opened.refresh_token))
+                .map_err(|e| Problem::internal(&e))?;
+            Ok(answer)
+        }
+        Err(problem) => {
+            use actix_web::ResponseError as _;
+            let status = problem.status_code();
+            let told = page::told(&problem, Words::of(&request));
+            page::answer_as(&form(&request, &next, &login, Some(told)), status)
+        }
+    }
+}
+
+/// Ends the session.
+pub(super) async fn sign_out(visitor: Visitor, app: web::Data<App>, sent: Sent) -> Result<HttpResponse, Problem> {
+    visitor.must_own(&sent)?;
+    let (session, now_ms) = (visitor.principal.session, app.now_ms());
+    app.transact(move |conn| sessions::revoke(conn, session, now_ms)).await?;
+    let mut answer = see("/sign-in");
+    let mut gone = gate::cookie(&app, gate::COOKIE, String::new());
+    gone.make_removal();
+    answer.add_cookie(&gone).map_err(|e| Problem::internal(&e))?;
+    Ok(answer)
+}
+
+/// Which language, and where to go on.
+#[derive(Deserialize)]
+pub(super) struct LanguageQuery {
+    to: String,
+    #[serde(default)]
+    back: String,
+}
+
+/// Keeps the language that was chosen.
+pub(super) async fn language(app: web::Data<App>, query: web::Query<LanguageQuery>) -> Result<HttpResponse, Problem> {
+    let to = match query.to.as_str() {
+        "en" => "en",
+        "zh" => "zh",
+        _ => return Err(Problem::invalid("query_invalid", "`to` is zh or en").field("to")),
+    };
+    let mut answer = HttpResponse::build(StatusCode::SEE_OTHER);
+    answer.insert_header(("Location", local(&query.back)));
+    let mut kept = gate::cookie(&app, words::COOKIE, to.to_owned());
+    kept.make_permanent();
+    Ok(answer.cookie(kept).finish())
+}
