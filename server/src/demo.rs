@@ -87,9 +87,15 @@ pub(crate) fn run(args: &DemoArgs, config: Config) -> Fallible<()> {
         server.stop()?;
     } else {
         let url = demo.server.url();
-        demo.tell("serving", &[("url", &url)])?;
-        demo.teller.logins(&plan)?;
-        demo.teller.summary(&summary)?;
+        // A program reads the last line, a person the last screen.
+        if args.json {
+            demo.tell("serving", &[("url", &url)])?;
+            demo.teller.summary(&summary)?;
+        } else {
+            demo.teller.summary(&summary)?;
+            demo.tell("serving", &[("url", &url)])?;
+            demo.teller.logins(&plan)?;
+        }
         let Demo { server, .. } = demo;
         server.until_signal()?;
     }

@@ -1,6 +1,7 @@
 //! Benchmarks that anyone can run: `cargo run --release -p tests --bin bench -- NAME [--json]`. They measure and print; they judge
 //! nothing.
 
+mod console;
 mod growth;
 mod idle_sync;
 mod initial_sync;
@@ -14,6 +15,7 @@ const USAGE: &str = "\
 bench push      [--runs N] [--json]   one push of a case file, acknowledged durably, against its parts
 bench idle-sync [--documents N,N] [--json]   requests and bytes of a sync with nothing to say
 bench initial-sync [--documents N,N] [--store sqlite|postgres] [--json]   a new phone gets everything
+bench console   [--cases N] [--store sqlite|postgres] [--json]   the hall's pages among so many cases (100000)
 bench growth    [--documents N,N] [--store sqlite|postgres] [--json]   one file that holds so many changes already
 bench trickle   [--runs N] [--store sqlite|postgres] [--json]   edits one by one: to the acknowledgement, to a second phone
 bench morning-sync [--store sqlite|postgres] [--devices N] [--cases N] [--json]   a hundred phones come back at once";
@@ -23,13 +25,13 @@ struct Options {
     runs: Option<usize>,
     documents: Option<Vec<usize>>,
     devices: usize,
-    cases: usize,
+    cases: Option<usize>,
     postgres: bool,
     json: bool,
 }
 
 fn options(arguments: &[String]) -> Result<Options, String> {
-    let mut options = Options { runs: None, documents: None, devices: 100, cases: 20, postgres: false, json: false };
+    let mut options = Options { runs: None, documents: None, devices: 100, cases: None, postgres: false, json: false };
     let mut rest = arguments.iter();
     while let Some(argument) = rest.next() {
         let mut value = || rest.next().ok_or_else(|| format!("`{argument}` needs a value"));
@@ -40,7 +42,7 @@ fn options(arguments: &[String]) -> Result<Options, String> {
                 match argument.as_str() {
                     "--runs" => options.runs = Some(n),
                     "--devices" => options.devices = n,
-                    _ => options.cases = n,
+                    _ => options.cases = Some(n),
                 }
             }
             "--store" => {
@@ -59,7 +61,7 @@ fn options(arguments: &[String]) -> Result<Options, String> {
         }
     }
     let nothing = options.runs == Some(0) || options.documents.as_ref().is_some_and(Vec::is_empty);
-    if nothing || options.devices < 2 || options.cases == 0 {
+    if nothing || options.devices < 2 || options.cases == Some(0) {
         return Err("there is nothing to measure".to_owned());
     }
     Ok(options)
@@ -92,10 +94,11 @@ fn main() -> ExitCode {
         "initial-sync" => {
             initial_sync::run(&options.documents.unwrap_or_else(|| vec![2_000, 10_000]), options.postgres)
         }
+        "console" => console::run(options.cases.unwrap_or(100_000), options.postgres),
         "growth" => growth::run(&options.documents.unwrap_or_else(|| vec![100, 1_000, 5_000]), options.postgres),
         "trickle" => trickle::run(options.runs.unwrap_or(1_000), options.postgres),
         "morning-sync" => {
-            let (devices, cases, postgres) = (options.devices, options.cases, options.postgres);
+            let (devices, cases, postgres) = (options.devices, options.cases.unwrap_or(20), options.postgres);
             morning_sync::run(&morning_sync::Size { devices, cases, postgres })
         }
         other => {

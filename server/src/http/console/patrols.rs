@@ -116,7 +116,7 @@ pub(super) async fn record(
                 Some((w.of_code("item", f.path), format::value(item.fields.get(f.path)?, Some(f.holds), w)))
             })
             .collect(),
-        rectified: state.hazards_rectified.iter().any(|done| done.to_string() == id.to_string()),
+        rectified: state.hazards_rectified.iter().any(|done| done == id),
     });
     let page = Record {
         frame: Frame::new(&visitor, "patrols", w.t("patrol-title"), app.now_ms()),
