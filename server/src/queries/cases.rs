@@ -242,8 +242,14 @@ fn batch(
     }
     match filter.overdue {
         Some(true) => query = query.filter(cases::due_ms.le(now_ms)),
+        // In the order of what is due, what is not due at all does not stand.
+        Some(false) if *sort == Sort::Due => query = query.filter(cases::due_ms.gt(now_ms)),
         Some(false) => query = query.filter(cases::due_ms.gt(now_ms).or(cases::due_ms.is_null())),
         None => {}
+    }
+    if filter.flag.is_some() {
+        // Each of them wants a decision; there is an index of those that do.
+        query = query.filter(cases::needs_review.eq(true));
     }
     match filter.flag.as_deref() {
         Some("conflicts") => query = query.filter(cases::conflicts.gt(0)),
