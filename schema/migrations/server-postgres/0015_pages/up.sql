@@ -3,6 +3,7 @@ CREATE INDEX cases_open_due ON cases (is_open, due_ms, document);
 CREATE INDEX cases_review ON cases (needs_review, updated_ms, document);
 CREATE INDEX cases_major ON cases (is_open, major_alert, updated_ms, document);
 CREATE INDEX cases_late ON cases (is_open, arrived_late, updated_ms, document);
-CREATE INDEX cases_sums ON cases (community, is_open, level, due_ms);
-CREATE INDEX cases_received ON cases (community, received_ms);
-CREATE INDEX patrols_sums ON patrols (community, received_ms, hazards_open);
+-- Not by community first: a list over many communities must not be drawn away from its order.
+CREATE INDEX cases_sums ON cases (is_open, level, community, due_ms);
+CREATE INDEX cases_received ON cases (received_ms, community);
+CREATE INDEX patrols_sums ON patrols (received_ms, community);
