@@ -166,9 +166,9 @@ impl SimServer {
     /// Sabotage: the server forgets everything since a snapshot without saying so.
     pub fn forget(&mut self, snapshot: &Path) {
         self.app = None;
-        for ending in ["-wal", "-shm"] {
-            let _ = std::fs::remove_file(format!("{}{ending}", self.database.display()));
-        }
+        // Under another name: the pool of the one before may be closing its last connection still.
+        self.database =
+            self.database.with_extension(format!("{}.db", self.entropy.sixteen().map(|b| format!("{b:02x}")).concat()));
         std::fs::copy(snapshot, &self.database).unwrap();
         self.open();
     }
