@@ -138,10 +138,13 @@ impl Browser {
     pub fn press(&self, css: &str) {
         let middle = format!("document.querySelector({}).scrollIntoView({{block: 'center'}})", json!(css));
         self.script(&format!("window.before = true; {middle}"));
-        self.runtime.block_on(async {
-            let found = self.client.find(Locator::Css(css)).await.unwrap_or_else(|e| panic!("{css}: {e}"));
-            found.click().await.unwrap_or_else(|e| panic!("{css}: {e}"));
-        });
+        // The page may have been brought up to date between looking and pressing: then it is looked for once more.
+        let mut tries = 0;
+        let pressed = || self.runtime.block_on(async { self.client.find(Locator::Css(css)).await?.click().await });
+        while let Err(e) = pressed() {
+            tries += 1;
+            assert!(tries < 5 && e.to_string().contains("stale"), "{css}: {e}");
+        }
         self.until("the next page", || {
             self.script("return window.before !== true && document.readyState === 'complete'") == json!(true)
         });
