@@ -101,7 +101,10 @@ impl World {
                 }
                 match phone.core().document(id) {
                     Ok(replica) if fold(&replica) == state && replica.heads() == document.heads() => {}
-                    Ok(_) => wrong.push(format!("{} shows another {id} than the server", phone.name)),
+                    Ok(replica) => {
+                        let what = differences(&replica, &document);
+                        wrong.push(format!("{} shows another {id} than the server: {what}", phone.name));
+                    }
                     Err(e) => wrong.push(format!("{} lacks {id}: {e}", phone.name)),
                 }
             }
@@ -184,6 +187,16 @@ fn twice(id: DocumentId, document: &Document, lives: usize) -> Vec<String> {
         }
     }
     acts.into_iter().filter(|(_, n)| *n > lives).map(|(act, n)| format!("{id}: {n} times {act}")).collect()
+}
+
+/// Which changes one has and the other lacks; none, when only what was made of them differs.
+fn differences(replica: &Document, document: &Document) -> String {
+    let hashes = |d: &Document| d.history().iter().map(|c| c.hash).collect::<BTreeSet<ChangeHash>>();
+    let (here, there) = (hashes(replica), hashes(document));
+    let only = |a: &BTreeSet<ChangeHash>, b: &BTreeSet<ChangeHash>| {
+        a.difference(b).map(|hash| hash.to_string()).collect::<Vec<_>>().join(", ")
+    };
+    format!("only the phone has [{}], only the server has [{}]", only(&here, &there), only(&there, &here))
 }
 
 /// The folded state, byte by byte.

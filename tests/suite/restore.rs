@@ -269,6 +269,39 @@ fn restore_after_a_restore_believes_the_life_between_only_when_it_is_told_that_i
 }
 
 #[test]
+fn restore_from_an_older_backup_gets_what_was_about_to_be_handed_in_to_the_life_before_it() {
+    let mut world = World::new();
+    let (he, head) = (world.phone("he"), world.phone("station-head"));
+    let older = world.back_up("older.backup");
+    let case = he.report("水利组17-5栋,工人讨要工资。");
+    he.sync();
+    let newer = world.back_up("newer.backup");
+    head.sync();
+    head.event(case, EventKind::Note, json!({"text": "站长已阅。"}));
+    head.sync();
+    let before = world.case(case);
+    // The first restored server has said what it lacks, and is lost before it gets it; the second one lacks more.
+    world.lose_and_restore(&newer);
+    head.sign_in_again(&world, "station-head");
+    let mut session = head.core().sync_begin("test");
+    while about_to_hand_in(&head) == 0 {
+        let request = session.next_request().unwrap().expect("it has something to hand in");
+        session.apply_response(&head.exchange(&world, &request)).unwrap();
+    }
+    drop(session);
+    world.lose_and_restore(&older);
+    head.sign_in_again(&world, "station-head");
+    head.sync();
+    assert_eq!(world.case(case), before);
+    world.check_rebuild();
+}
+
+/// Documents that a phone knows a restored server to lack.
+fn about_to_hand_in(phone: &TestPhone) -> i64 {
+    phone.inside().query_row("SELECT count(*) FROM resupply", [], |r| r.get(0)).unwrap()
+}
+
+#[test]
 fn restore_pledges_cost_little_on_the_wire_and_in_the_store() {
     let world = World::new();
     let (he, head) = (world.phone("he"), world.phone("station-head"));

@@ -126,6 +126,15 @@ impl TestPhone {
         self.library.sync(None, None).unwrap();
     }
 
+    /// One request of a sync and its answer.
+    pub fn exchange(&self, world: &World, request: &[u8]) -> Vec<u8> {
+        let response = ureq::post(format!("{}/v1/sync", world.url()))
+            .header("Authorization", self.library.authorization_header().unwrap())
+            .header("Content-Type", sync_core::sync::wire::MEDIA_TYPE)
+            .send(request);
+        response.unwrap().body_mut().read_to_vec().unwrap()
+    }
+
     /// Reports a case in a building of the first grid of 碧眼.
     pub fn report(&self, story: &str) -> DocumentId {
         self.report_with(vec![write("narrative", story)])

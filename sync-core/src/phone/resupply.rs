@@ -101,8 +101,13 @@ impl Handing {
             moved += 1;
             // Compared once more: what is left of it is this phone's own to send, and what stands is pledged anew.
             documents::doubt(tx, id)?;
-            if let Some(refused) = &answer.refused {
-                self.refused.insert(id, refused.clone());
+            match &answer.refused {
+                // The server has less of it than it had: once compared again, it says what it lacks now.
+                Some((RefusalCode::MissingDependency, _)) if self.attempts.get(&id) < Some(&ATTEMPTS_MAX) => {}
+                Some(refused) => {
+                    self.refused.insert(id, refused.clone());
+                }
+                None => {}
             }
         }
         Ok(moved)

@@ -20,7 +20,7 @@ use crate::limits;
 use crate::phone::ChangeNotice;
 use crate::store::decisions;
 use crate::store::documents::{self, CursorRow};
-use crate::store::{meta_json, outbox, peers, set_meta_json, standing};
+use crate::store::{meta_json, outbox, peers, pledges, set_meta_json, standing};
 use crate::sync::orders::Confirmed;
 use crate::sync::token;
 use crate::sync::wire::{
@@ -352,6 +352,8 @@ impl SyncSession {
         if known.is_some_and(|k| k != response.journal) {
             // A restored server: what it acknowledged before may be gone. Everything held here is offered again.
             standing::forget_acknowledged(tx)?;
+            // What was to be handed in is compared anew: the life before this one lacked other things.
+            pledges::hand_in_nothing(tx)?;
             for id in documents::ids(tx)? {
                 documents::doubt(tx, id)?;
             }

@@ -104,6 +104,12 @@ pub fn handed_in(tx: &Transaction<'_>, document: DocumentId) -> Result<(), Store
     Ok(())
 }
 
+/// Forgets what was to be handed in.
+pub fn hand_in_nothing(tx: &Transaction<'_>) -> Result<(), StoreError> {
+    tx.execute("DELETE FROM resupply", [])?;
+    Ok(())
+}
+
 /// The documents to be handed in, with what the server has of each.
 pub fn waiting(conn: &Connection) -> Result<Vec<(DocumentId, Vec<ChangeHash>)>, StoreError> {
     let mut statement = conn.prepare_cached("SELECT document, heads FROM resupply ORDER BY document")?;
