@@ -1,19 +1,22 @@
 //! The demo: a server, several phones and the seed's case, replayed on a clock on which hours pass in seconds. What it counts at
 //! the end it has compared, not assumed.
 
+mod desk;
 mod phones;
 mod story;
 mod tell;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use diesel::prelude::*;
 use serde::Serialize;
 use server::cli::DemoArgs;
 use server::clock::{DemoClock, SystemEntropy};
 use server::config::Config;
+use server::db::tables::quarantine;
 use server::run::RunningServer;
 use sync_core::calendar::beijing_ms;
 use sync_core::document::ChangeHash;
@@ -36,6 +39,9 @@ struct Summary {
     changes_synced: u64,
     conflicts_found: usize,
     conflicts_settled: usize,
+    conflicts_open: usize,
+    closed_without_knowing: usize,
+    quarantined: usize,
     escalations: usize,
     withdrawn: usize,
     cases: Vec<CaseSummary>,
@@ -164,7 +170,11 @@ impl Demo {
                 documents.insert(id, there);
             }
         }
-        let kept = |made: &(DocumentId, ChangeHash)| documents.get(&made.0).is_some_and(|d| d.has(&made.1));
+        let waiting = quarantine::table.filter(quarantine::state.eq("waiting")).select(quarantine::hash);
+        let aside: BTreeSet<Vec<u8>> = waiting.load::<Vec<u8>>(&mut *conn)?.into_iter().collect();
+        let kept = |made: &(DocumentId, ChangeHash)| {
+            documents.get(&made.0).is_some_and(|d| d.has(&made.1)) || aside.contains(made.1.0.as_slice())
+        };
         let lost = self.phones.values().flat_map(|p| &p.made).filter(|made| !kept(made)).count();
         let states: Vec<_> =
             documents.values().filter(|d| d.meta().kind == DocumentKind::Case).map(fold_case).collect();
@@ -177,6 +187,9 @@ impl Demo {
             changes_synced: self.phones.values().map(|p| p.sent).sum(),
             conflicts_found: self.conflicts_found,
             conflicts_settled: self.conflicts_found.saturating_sub(open),
+            conflicts_open: open,
+            closed_without_knowing: states.iter().filter(|s| !s.closed_without_knowing.is_empty()).count(),
+            quarantined: aside.len(),
             escalations: raised().count(),
             withdrawn: raised().filter(|e| e.withdrawn.is_some()).count(),
             cases: states

@@ -8,19 +8,28 @@ use sync_core::shape::DocumentKind;
 use sync_core::time::Clock;
 
 use super::phones::DemoPhone;
-use super::{Demo, Fallible};
+use super::{Demo, Fallible, desk};
 
-const LOGINS: [&str; 8] =
-    ["he", "colleague", "captain", "station-head", "mediation-director", "legal-adviser", "baihua", "street"];
+const LOGINS: [&str; 9] = [
+    "he",
+    "colleague",
+    "captain",
+    "station-head",
+    "receptionist",
+    "mediation-director",
+    "legal-adviser",
+    "baihua",
+    "street",
+];
 
 const STORY: &str = "网格员小何巡查到水利组17-5栋时,吵闹声很大并且许多群众围观。走近看到两名人员正在发生肢体冲突。\
 经了解,万某有一黑臭水治理工程需要熊某招来工人,工程一直未能开工,工人要求支付日常相关费用。";
 
-fn set(path: &str, value: impl Into<serde_json::Value>) -> Edit {
+pub(super) fn set(path: &str, value: impl Into<serde_json::Value>) -> Edit {
     Edit::SetField { path: path.to_owned(), value: value.into() }
 }
 
-fn write(name: &str, wording: &str) -> Edit {
+pub(super) fn write(name: &str, wording: &str) -> Edit {
     Edit::SetText { name: name.to_owned(), wording: wording.to_owned() }
 }
 
@@ -34,7 +43,7 @@ fn party(name: &str, role: &str, organisation: &str, represents: i64) -> Edit {
     Edit::AddItem { collection: "parties".to_owned(), fields: fields.into(), text: None }
 }
 
-fn draft(kind: DocumentKind, community: &str, edits: Vec<Edit>) -> Fallible<Draft> {
+pub(super) fn draft(kind: DocumentKind, community: &str, edits: Vec<Edit>) -> Fallible<Draft> {
     Ok(Draft { kind, community: AreaCode::new(community)?, edits })
 }
 
@@ -49,8 +58,10 @@ pub(super) fn replay(demo: &mut Demo) -> Fallible<()> {
     let copy = duplicate(demo, case)?;
     received(demo, case, copy)?;
     climbs(demo, other)?;
+    let matters = desk::reported(demo)?;
     mediated(demo, case)?;
     settled(demo, case)?;
+    desk::end_of_day(demo, &matters)?;
     if demo.case(other)?.status.is_open() {
         demo.tell("unresolved", &[])
     } else {
