@@ -67,6 +67,13 @@ fn put(
     Ok(true)
 }
 
+/// The areas of a kind that lie in this one, by code.
+pub fn inside(conn: &mut AnyConnection, outer: &str, kind: AreaKind, limit: i64) -> Result<Vec<Area>, DbError> {
+    let Some(outer) = find(conn, outer)? else { return Ok(Vec::new()) };
+    let all = areas::table.filter(areas::kind.eq(kind.as_str())).filter(areas::path.like(format!("{}%", outer.path)));
+    Ok(all.order(areas::code).limit(limit).load::<Area>(conn)?)
+}
+
 /// What areas are called, by code.
 pub fn names(
     conn: &mut AnyConnection,

@@ -176,14 +176,41 @@ pub fn of_document(conn: &mut AnyConnection, document: DocumentId) -> Result<Vec
     Ok(entries)
 }
 
-/// The positions of a document's changes.
-pub fn positions(conn: &mut AnyConnection, document: DocumentId) -> Result<BTreeMap<ChangeHash, i64>, DbError> {
-    let rows = journal::table
-        .filter(journal::document.eq(document.to_string()))
-        .select((journal::hash, journal::position))
-        .load::<(Vec<u8>, i64)>(conn)?;
-    let hash = |bytes: Vec<u8>| <[u8; 32]>::try_from(bytes).ok().map(ChangeHash);
-    Ok(rows.into_iter().filter_map(|(bytes, position)| Some((hash(bytes)?, position))).collect())
+/// An entry without its bytes.
+#[derive(Debug, Clone, Queryable, Selectable)]
+#[diesel(table_name = journal)]
+pub struct Line {
+    /// Where in the community's journal.
+    pub position: i64,
+    /// Identity of the change.
+    pub hash: Vec<u8>,
+    /// Who signed.
+    pub author: String,
+    /// On which device; none at a desk.
+    pub device: Option<String>,
+    /// When its author says, ms UTC.
+    pub written_ms: i64,
+    /// Not before this.
+    pub earliest_ms: i64,
+    /// Not after this.
+    pub latest_ms: i64,
+    /// On what the interval rests.
+    pub basis: String,
+    /// When it arrived, ms UTC.
+    pub received_ms: i64,
+}
+
+impl Line {
+    /// The identity of the change.
+    pub fn change_hash(&self) -> Option<ChangeHash> {
+        <[u8; 32]>::try_from(self.hash.as_slice()).ok().map(ChangeHash)
+    }
+}
+
+/// The journal's lines of one document, in order.
+pub fn lines(conn: &mut AnyConnection, document: DocumentId) -> Result<Vec<Line>, DbError> {
+    let rows = journal::table.filter(journal::document.eq(document.to_string())).order(journal::position);
+    Ok(rows.select(Line::as_select()).load(conn)?)
 }
 
 /// All entries of several documents, by document.

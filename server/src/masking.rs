@@ -71,6 +71,14 @@ impl Sight {
         }
     }
 
+    /// The value of a register, `category` or `parties.ID.phone`, as this person sees it.
+    pub fn value(&self, path: &str, value: &Value) -> Value {
+        match value {
+            Value::String(text) if uuid::Uuid::parse_str(text).is_err() => Value::String(self.field(path, text)),
+            other => other.clone(),
+        }
+    }
+
     /// A line that says what a change does, such as `parties.ID.phone = "..."`, as this person sees it; in lists names are short too.
     pub fn line(&self, line: &str) -> String {
         let Some((path, value)) = line.split_once(" = ") else { return self.text(line) };

@@ -44,6 +44,15 @@ impl ChangeHash {
     pub fn to_hex(self) -> String {
         self.0.iter().map(|b| format!("{b:02x}")).collect()
     }
+
+    /// What [`ChangeHash::to_hex`] wrote; `None` for anything else.
+    pub fn from_hex(text: &str) -> Option<Self> {
+        let bytes = text.as_bytes().as_chunks::<2>();
+        let digit = |b: u8| char::from(b).to_digit(16).and_then(|d| u8::try_from(d).ok());
+        let pair = |pair: &[u8; 2]| Some(digit(pair[0])? << 4 | digit(pair[1])?);
+        let hash: Vec<u8> = bytes.0.iter().map(pair).collect::<Option<_>>()?;
+        <[u8; 32]>::try_from(hash).ok().filter(|_| bytes.1.is_empty()).map(Self)
+    }
 }
 
 impl ChangeHash {

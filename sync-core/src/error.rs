@@ -142,6 +142,29 @@ pub enum RefusalCode {
 }
 
 impl RefusalCode {
+    /// All of them.
+    pub const ALL: [Self; 19] = [
+        Self::TooLarge,
+        Self::Malformed,
+        Self::ForeignActor,
+        Self::MissingDependency,
+        Self::SequenceGap,
+        Self::Fork,
+        Self::UnknownPlace,
+        Self::InvalidValue,
+        Self::WrittenOnce,
+        Self::ForgedAuthor,
+        Self::NotAllowed,
+        Self::ForeignArea,
+        Self::Revoked,
+        Self::BadSignature,
+        Self::DependsOnRefused,
+        Self::Erased,
+        Self::Unproven,
+        Self::ForgedPledge,
+        Self::ForeignJournal,
+    ];
+
     /// The stable code as text.
     pub fn as_str(self) -> &'static str {
         match self {

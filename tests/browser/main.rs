@@ -2,13 +2,15 @@
 
 mod support;
 
+use fengqiao_mobile::TransferPolicy;
 use serde_json::json;
 use support::Browser;
-use sync_core::edit::Draft;
+use sync_core::edit::{Draft, Edit};
 use sync_core::event::EventKind;
 use sync_core::ids::{AreaCode, DocumentId};
 use sync_core::shape::DocumentKind;
 use tests::phones::{set, write};
+use tests::photos::photo;
 use tests::{HOUR, MINUTE, World};
 
 /// A case on which two people wrote offline, unaware of each other: a register and a passage in conflict.
@@ -29,10 +31,34 @@ fn disputed(world: &World) -> DocumentId {
     case
 }
 
+/// A patrol with a hazard, in which the case was found.
+fn patrol(world: &World, case: DocumentId) -> DocumentId {
+    let he = world.phone("he");
+    he.sync();
+    let edits = vec![
+        set("place.grid", "GM-BIYAN-01"),
+        set("place.building", "GM-BIYAN-SL17-5"),
+        set("checklist.exits_clear", "problem"),
+        set("checklist.exits_clear.note", "楼梯口堆放杂物"),
+    ];
+    let draft = Draft { kind: DocumentKind::Patrol, community: AreaCode::new("GM-BIYAN").unwrap(), edits };
+    let patrol = he.core().create(&draft).unwrap();
+    let add = |collection: &str, field: &str, value: String| Edit::AddItem {
+        collection: collection.into(),
+        fields: [(field.to_owned(), json!(value))].into(),
+        text: None,
+    };
+    he.edit(patrol, &[add("hazards", "kind", "fire_passage".into()), add("cases", "case", case.to_string())]);
+    he.edit(case, &[set("report.patrol", patrol.to_string())]);
+    he.sync();
+    patrol
+}
+
 #[test]
 fn every_page_is_readable_in_both_languages_by_everybody_and_no_script_fails() {
     let world = World::new();
     let case = disputed(&world);
+    let patrol = patrol(&world, case);
     let browser = Browser::new(&world);
     browser.open("/today");
     assert_eq!(browser.path(), "/sign-in");
@@ -40,13 +66,14 @@ fn every_page_is_readable_in_both_languages_by_everybody_and_no_script_fails() {
     browser.sign_in("community");
     assert_eq!(browser.path(), "/today");
     let file = format!("/cases/{case}");
-    let changes = format!("{file}/changes");
+    let (changes, patrol) = (format!("{file}/changes"), format!("/patrols/{patrol}"));
     let pages = [
         ("today", "/today", "今日数字", "Numbers of the day"),
         ("cases", "/cases", "全文检索", "Full text"),
         ("file", file.as_str(), "数据冲突", "Conflicts"),
         ("changes", changes.as_str(), "每一处修改", "Every change"),
         ("patrols", "/patrols", "巡查", "Patrols"),
+        ("patrol", patrol.as_str(), "楼梯口堆放杂物", "passages and exits clear"),
         ("quarantine", "/quarantine", "待审改动", "Quarantine"),
         ("phones", "/phones", "时钟偏差", "Clock offset"),
     ];
@@ -140,6 +167,46 @@ fn the_file_is_shown_as_it_stood_and_as_its_author_saw_it() {
 }
 
 #[test]
+fn the_file_tells_who_changed_what_from_what_and_shows_what_is_attached() {
+    let world = World::new();
+    let case = disputed(&world);
+    let he = world.phone("he");
+    he.sync();
+    let hash = he.library.attach_photo(case.to_string(), "楼梯口.jpg".into(), photo(1, 320, 240)).unwrap().hash;
+    he.sync();
+    let browser = Browser::of(&world, "community");
+    let file = format!("/cases/{case}");
+    browser.open(&file);
+    browser.see("楼梯口.jpg");
+    browser.see("尚未到达");
+    let whole = TransferPolicy { is_metered: false, metered_ok: false, bytes_max: u64::MAX, thumbnails_only: false };
+    he.library.transfer_attachments(whole, None, None).unwrap();
+    browser.open(&file);
+    browser.not_see("尚未到达");
+    let shown = "const p = document.querySelector('#attachments img'); return p.complete && p.naturalWidth > 0";
+    browser.script("document.querySelector('#attachments').scrollIntoView()");
+    browser.until("the picture", || browser.script(shown) == json!(true));
+    // What the author of a change had before him stands struck out beside what he wrote; what another wrote meanwhile does not.
+    let told =
+        "return [...document.querySelectorAll('.timeline li.edit')].map(li => li.innerText.replace(/\\s+/g, ' '))";
+    let told = browser.script(told).to_string();
+    for expected in ["小何", "站内同事", "涉及人数 20", "涉及人数 23", "二十三名工人讨要欠薪", "楼梯口.jpg"]
+    {
+        assert!(told.contains(expected), "{expected}: {told}");
+    }
+    assert!(!told.contains("20 23") && !told.contains("23 20"), "{told}");
+    browser.press(".timeline li.edit a[href*='seen=']");
+    browser.see("所看到的案卷，只读");
+    browser.open(&format!("{file}/attachments/{}", "0".repeat(64)));
+    browser.see("没有这一项");
+    let other = Browser::of(&world, "baihua");
+    other.open(&format!("{file}/attachments/{hash}/thumbnail"));
+    other.see("没有这一项");
+    browser.no_errors_but(&["404 (Not Found)"]);
+    other.no_errors_but(&["404 (Not Found)"]);
+}
+
+#[test]
 fn a_page_shows_what_a_phone_sends_and_two_supervisors_see_each_others_decisions() {
     let world = World::new();
     let he = world.phone("he");
@@ -219,7 +286,8 @@ fn what_was_refused_is_read_and_decided_upon() {
     browser.open("/quarantine");
     browser.see("小何");
     browser.press("tbody th a");
-    browser.see("people_involved");
+    browser.see("涉及人数 4");
+    browser.see("作者没有这样做的权限");
     browser.look("quarantine-entry");
     // Dismissing without a reason is refused, and says so.
     browser.press("button[formaction$='dismiss']");

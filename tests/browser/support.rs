@@ -152,7 +152,10 @@ impl Browser {
 
     /// Opens or closes something, without leaving the page.
     pub fn unfold(&self, css: &str) {
-        self.script(&format!("document.querySelector({}).open = true", json!(css)));
+        let found = format!("document.querySelector({})", json!(css));
+        self.script(&format!(
+            "for (let at = {found}; at; at = at.parentElement) if (at.tagName === 'DETAILS') at.open = true"
+        ));
     }
 
     pub fn script(&self, script: &str) -> Value {

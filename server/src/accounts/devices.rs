@@ -1,5 +1,7 @@
 //! Registered phones.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use diesel::prelude::*;
 use sync_core::ids::{DeviceId, Entropy, UserId};
 
@@ -77,6 +79,12 @@ pub fn register(
 /// One device.
 pub fn find(conn: &mut AnyConnection, id: DeviceId) -> Result<Option<Device>, DbError> {
     Ok(devices::table.find(id.to_string()).first::<Device>(conn).optional()?)
+}
+
+/// What people call these devices, by id.
+pub fn names(conn: &mut AnyConnection, ids: &BTreeSet<String>) -> Result<BTreeMap<String, String>, DbError> {
+    let rows = devices::table.filter(devices::id.eq_any(ids)).select((devices::id, devices::name));
+    Ok(rows.load::<(String, String)>(conn)?.into_iter().collect())
 }
 
 /// All devices, by registration.

@@ -48,11 +48,16 @@ pub(super) struct DemoPhone {
 
 impl DemoPhone {
     /// A new phone on which somebody signs in.
-    pub(super) fn sign_in(dir: &Path, clock: Arc<DemoClock>, url: &str, login: &str, password: &str) -> Fallible<Self> {
+    pub(super) fn sign_in(
+        dir: &Path,
+        clock: Arc<DemoClock>,
+        url: &str,
+        (login, name, password): (&str, &str, &str),
+    ) -> Fallible<Self> {
         let mut key = [0; 32];
         SystemEntropy.fill(&mut key);
         let library = PhoneLibrary::open_with(&dir.join(format!("phone-{login}.db")), &key, Arc::new(DemoHost(clock)))?;
-        library.log_in(url.to_owned(), login.to_owned(), password.to_owned(), format!("{login} phone"), None)?;
+        library.log_in(url.to_owned(), login.to_owned(), password.to_owned(), format!("{name}的手机"), None)?;
         Ok(Self { library, made: Vec::new(), sent: 0 })
     }
 

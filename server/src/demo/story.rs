@@ -82,9 +82,8 @@ fn sign_in(demo: &mut Demo) -> Fallible<()> {
     let plan = server::areas::parse("import.toml", schema::DEMO_IMPORT.as_bytes())?;
     let url = demo.server.url();
     for login in LOGINS {
-        let password =
-            plan.logins().find(|(l, ..)| *l == login).map(|(.., p)| p.to_owned()).ok_or("a login is missing")?;
-        let mut phone = DemoPhone::sign_in(demo.dir.path(), demo.clock.clone(), &url, login, &password)?;
+        let person = plan.logins().find(|(l, ..)| *l == login).ok_or("a login is missing")?;
+        let mut phone = DemoPhone::sign_in(demo.dir.path(), demo.clock.clone(), &url, person)?;
         phone.sync()?;
         demo.phones.insert(login, phone);
     }

@@ -37,7 +37,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
 pub struct In {
     /// The record that refers to the attachment.
     #[param(value_type = String)]
-    document: DocumentId,
+    pub(crate) document: DocumentId,
 }
 
 /// In which record, and how large.
@@ -47,11 +47,11 @@ pub struct In {
 pub struct Sized {
     /// The record that refers to the attachment.
     #[param(value_type = String)]
-    document: DocumentId,
+    pub(crate) document: DocumentId,
     /// The longer side in points: 160, 320 or 640.
     #[serde(default = "default_size")]
     #[param(value_type = u32)]
-    size: u32,
+    pub(crate) size: u32,
 }
 
 fn default_size() -> u32 {

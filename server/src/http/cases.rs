@@ -1,11 +1,12 @@
 //! Cases: list, file, history, and what a desk of the hall writes into them.
 
+use std::collections::BTreeMap;
+
 use actix_web::{HttpResponse, web};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sync_core::authority::Place;
 use sync_core::case::CaseState;
-use sync_core::document::{Admission, Document, Trust};
 use sync_core::edit::{Draft, Edit};
 use sync_core::error::EditError;
 use sync_core::event::EventKind;
@@ -22,7 +23,7 @@ use crate::accounts::users;
 use crate::app::App;
 use crate::audit::Act;
 use crate::db::{AnyConnection, DbError};
-use crate::journal::{self, Entry};
+use crate::journal::{self, Line};
 use crate::masking::{self, Sight};
 use crate::merge::{self, MergeError};
 use crate::queries::{self, CaseFilter, CaseSummary, Page, QueryError};
@@ -225,47 +226,33 @@ pub(super) fn history_of(
     id: DocumentId,
     sight: &Sight,
 ) -> Result<Vec<HistoryEntry>, Problem> {
-    let entries = journal::of_document(conn, id)?;
-    let mut document: Option<Document> = None;
-    let mut out = Vec::with_capacity(entries.len());
-    for entry in entries {
-        let touches = match &mut document {
-            None => {
-                let (founded, inspected) =
-                    Document::found(&entry.bytes, Trust::Server).map_err(|e| Problem::internal(&e))?;
-                document = Some(founded);
-                inspected.touches
-            }
-            Some(document) => match document.admit(&entry.bytes, Trust::Server, |_, _| Ok(())) {
-                Ok(Admission::Applied(inspected)) => inspected.touches,
-                Ok(Admission::Duplicate(_)) => Vec::new(),
-                Err(e) => return Err(Problem::internal(&e)),
-            },
-        };
-        let what = touches.iter().map(|t| sight.line(&describe(t))).collect();
-        out.push(history_entry(conn, entry, what)?);
+    let Some(document) = journal::load(conn, id)? else { return Ok(Vec::new()) };
+    let lines = journal::lines(conn, id)?;
+    let mut names: BTreeMap<String, Option<String>> = BTreeMap::new();
+    for line in &lines {
+        if !names.contains_key(&line.author) {
+            let user = line.author.parse().ok().map(|user| users::by_id(conn, user)).transpose()?.flatten();
+            names.insert(line.author.clone(), user.map(|u| u.name));
+        }
     }
-    Ok(out)
-}
-
-fn history_entry(conn: &mut AnyConnection, entry: Entry, what: Vec<String>) -> Result<HistoryEntry, Problem> {
-    let author_name = match entry.author.parse() {
-        Ok(user) => users::by_id(conn, user)?.map(|u| u.name),
-        Err(_) => None,
+    let entry = |line: Line| {
+        let hash = line.change_hash();
+        let touches = hash.and_then(|hash| document.did(hash)).unwrap_or_default();
+        HistoryEntry {
+            position: line.position,
+            hash: hash.map(|h| h.to_hex()).unwrap_or_default(),
+            author_name: names.get(&line.author).cloned().flatten(),
+            author: line.author,
+            device: line.device,
+            written_ms: line.written_ms,
+            earliest_ms: line.earliest_ms,
+            latest_ms: line.latest_ms,
+            basis: line.basis,
+            received_ms: line.received_ms,
+            what: touches.iter().map(|t| sight.line(&describe(t))).collect(),
+        }
     };
-    Ok(HistoryEntry {
-        position: entry.position,
-        hash: entry.change_hash().map(|h| h.to_hex()).unwrap_or_default(),
-        author: entry.author,
-        author_name,
-        device: entry.device,
-        written_ms: entry.written_ms,
-        earliest_ms: entry.earliest_ms,
-        latest_ms: entry.latest_ms,
-        basis: entry.basis,
-        received_ms: entry.received_ms,
-        what,
-    })
+    Ok(lines.into_iter().map(entry).collect())
 }
 
 /// Who wrote what in a case, when it was written and when it arrived.

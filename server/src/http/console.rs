@@ -3,9 +3,11 @@
 
 mod actions;
 mod assets;
+mod attachments;
 mod cases;
 mod changes;
 mod csv;
+mod deeds;
 mod file;
 mod format;
 mod forms;
@@ -14,6 +16,7 @@ mod page;
 mod parts;
 mod patrols;
 mod phones;
+mod preview;
 mod quarantine;
 mod sign_in;
 mod timeline;
@@ -34,6 +37,8 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
         .route("/cases.csv", web::get().to(csv::export))
         .route("/cases/{id}", web::get().to(file::page))
         .route("/cases/{id}/changes", web::get().to(changes::page))
+        .route("/cases/{id}/attachments/{hash}", web::get().to(attachments::contents))
+        .route("/cases/{id}/attachments/{hash}/thumbnail", web::get().to(attachments::thumbnail))
         .route("/cases/{id}/events", web::post().to(actions::event))
         .route("/cases/{id}/fields", web::post().to(actions::field))
         .route("/cases/{id}/reveal", web::post().to(actions::reveal))

@@ -103,6 +103,8 @@ pub(super) struct Walk<'a> {
     trust: Trust,
     /// True for the first change of a document: the only one that may make the root's maps and texts.
     founding: bool,
+    /// True for a change that stands in the document already: what it wrote once is there by itself.
+    standing: bool,
     made: HashMap<ObjectAt, Place>,
     written: Vec<(Option<ObjectAt>, String)>,
     touches: Vec<Touch>,
@@ -118,6 +120,25 @@ pub(super) fn touches(
     change: &ExpandedChange,
     trust: Trust,
 ) -> Result<Walked, Refusal> {
+    walked(doc, ahead, kind, change, (trust, false))
+}
+
+/// What a change did that stands in the document.
+pub(super) fn standing_touches(
+    doc: &Automerge,
+    kind: DocumentKind,
+    change: &ExpandedChange,
+) -> Result<Vec<Touch>, Refusal> {
+    Ok(walked(doc, &Ahead::default(), kind, change, (Trust::Server, true))?.touches)
+}
+
+fn walked(
+    doc: &Automerge,
+    ahead: &Ahead,
+    kind: DocumentKind,
+    change: &ExpandedChange,
+    (trust, standing): (Trust, bool),
+) -> Result<Walked, Refusal> {
     let founding = change.deps.is_empty();
     let mut walk = Walk {
         doc,
@@ -125,6 +146,7 @@ pub(super) fn touches(
         shape: kind.shape(),
         trust,
         founding,
+        standing,
         made: HashMap::new(),
         written: Vec::new(),
         touches: Vec::new(),
@@ -235,6 +257,9 @@ impl Walk<'_> {
 
     /// Whether the map that an operation writes already has this key.
     fn exists(&self, op: &legacy::Op, key: &str) -> bool {
+        if self.standing {
+            return false;
+        }
         if self.ahead.is_written(object_at(op), key) {
             return true;
         }

@@ -2,10 +2,12 @@
 //! plain values, never library types.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use automerge::iter::MapRangeItem;
 use automerge::{Automerge, ObjType, ROOT, ReadDoc, ScalarValue, Value};
 
+use super::grammar::Touch;
 use super::{Acceptance, ChangeHash, Document, Meta, actor_of, child, grammar, root_child};
 use crate::error::DocumentError;
 use crate::event::Event;
@@ -52,6 +54,8 @@ pub struct ChangeInfo {
     pub at_ms: i64,
     /// The text that it edits, if it edits one.
     pub text: Option<String>,
+    /// How many operations it is made of.
+    pub operations: u64,
 }
 
 /// Where an edit of a text touched it, in characters of the text as it reads now.
@@ -170,6 +174,14 @@ impl Document {
     pub fn field(&self, path: &str) -> Option<FieldValue> {
         let (obj, key) = self.register_place(path)?;
         scalar_at(&self.inner, &obj, key).filter(|v| !v.is_null())
+    }
+
+    /// The displayed value of one register as it was at these heads, `None` when empty.
+    pub fn field_at(&self, path: &str, heads: &[ChangeHash]) -> Option<FieldValue> {
+        let (obj, key) = self.register_place(path)?;
+        let heads: Vec<_> = heads.iter().map(|h| automerge::ChangeHash(h.0)).collect();
+        let value = self.inner.get_at(&obj, key, &heads).ok().flatten()?.0;
+        value.as_scalar().map(scalar_to_json).filter(|v| !v.is_null())
     }
 
     /// The map and key of a register, if that map exists.
@@ -322,9 +334,17 @@ impl Document {
                     deps: m.deps.iter().map(|d| ChangeHash(d.0)).collect(),
                     at_ms: m.timestamp,
                     text: m.message.as_deref().and_then(|m| m.strip_prefix(grammar::TEXT_MESSAGE)).map(str::to_owned),
+                    operations: (m.max_op + 1).saturating_sub(m.start_op),
                 })
             })
             .collect()
+    }
+
+    /// What a change did that stands here; `None` if it does not, or cannot be read. The document is not taken back to where it was then.
+    pub fn did(&self, change: ChangeHash) -> Option<Vec<Touch>> {
+        let change = self.inner.get_change_by_hash(&automerge::ChangeHash(change.0))?;
+        let read = || grammar::standing_touches(&self.inner, self.meta.kind, &change.decode());
+        catch_unwind(AssertUnwindSafe(read)).ok()?.ok()
     }
 
     /// Where the edit of a text by this change lies in the text as it reads now. `None` if the change does not edit it.

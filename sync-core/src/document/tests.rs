@@ -193,3 +193,36 @@ fn a_document_rebuilt_from_its_changes_is_the_same_document() {
     let loaded = Document::load(&doc.save()).unwrap();
     assert_eq!(fold_case(&loaded), fold_case(&doc));
 }
+
+#[test]
+fn what_a_change_did_and_what_its_author_saw_before_is_told_by_the_document_in_which_it_stands() {
+    let party =
+        Edit::AddItem { collection: "parties".into(), fields: [("name".into(), "熊某".into())].into(), text: None };
+    let note = Edit::AddEvent { kind: EventKind::Note, body: [("text".into(), "已联系".into())].into() };
+    let (document, _) = apart(
+        vec![set("people_involved", 20)],
+        vec![set("people_involved", 21), party, note],
+        vec![set("people_involved", 23)],
+    );
+    let seen = |touch: &Touch| match touch {
+        Touch::Field { path, value } => format!("{path} = {value}"),
+        Touch::Item { collection, .. } => format!("+ {collection}"),
+        Touch::Event { event, .. } => format!("event {}", event.kind),
+        other => format!("{other:?}"),
+    };
+    for change in document.history() {
+        let did: Vec<String> = document.did(change.hash).expect("it stands there").iter().map(seen).collect();
+        let before = document.field_at("people_involved", &change.deps);
+        match change.at_ms {
+            1_000 => assert!(before.is_none() && did.contains(&"people_involved = 20".into()), "{did:?}"),
+            2_000 => {
+                assert_eq!(before, Some(20.into()));
+                for expected in ["people_involved = 21", "+ parties", "event note"] {
+                    assert!(did.iter().any(|d| d == expected), "{expected}: {did:?}");
+                }
+            }
+            _ => assert_eq!((before, did), (Some(20.into()), vec!["people_involved = 23".to_owned()])),
+        }
+    }
+    assert_eq!(document.did(ChangeHash([7; 32])), None);
+}

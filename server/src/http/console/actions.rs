@@ -8,12 +8,12 @@ use sync_core::event::{Body, EventKind};
 use sync_core::ids::DocumentId;
 use sync_core::shape::{DocumentKind, FieldValue, Holds};
 
+use super::deeds::holds_of;
 use super::file::{Extra, shown};
 use super::format;
 use super::forms::{self, Refused};
 use super::gate::{Sent, Visitor};
 use super::page;
-use super::parts::holds_of;
 use super::see;
 use crate::app::App;
 use crate::http::cases::{self as api, EditRequest, visible};
@@ -103,7 +103,7 @@ fn typed(path: &str, sent: &[(String, String)]) -> Result<FieldValue, Problem> {
     if text.is_empty() {
         return Ok(Value::Null);
     }
-    Ok(match holds_of(path) {
+    Ok(match holds_of(DocumentKind::Case, path) {
         Some(Holds::Count) => json!(text.parse::<i64>().map_err(|_| wrong(text))?),
         Some(Holds::Fen) => json!(format::fen(text).ok_or_else(|| wrong(text))?),
         Some(Holds::Moment) => json!(format::from_input(text).ok_or_else(|| wrong(text))?),

@@ -5,6 +5,7 @@ use askama::Template;
 use sync_core::calendar::DAY_MS;
 use sync_core::case::Status;
 use sync_core::reference::{codes, numbers};
+use sync_core::role::AreaKind;
 
 use super::format::{self, Moment};
 use super::forms::Choice;
@@ -13,10 +14,13 @@ use super::page::{self, Frame};
 use super::words::Words;
 use crate::app::App;
 use crate::areas;
-use crate::db::DbError;
+use crate::db::{AnyConnection, DbError};
 use crate::http::cases as api;
 use crate::http::problem::Problem;
 use crate::queries::{CaseFilter, CaseSummary};
+
+/// Grids or buildings that a list offers to choose from.
+const AREAS_MAX: i64 = 500;
 
 /// What the address says.
 pub(super) type Asked = web::Query<Vec<(String, String)>>;
@@ -146,6 +150,8 @@ struct Cases {
     levels: Vec<Choice>,
     categories: Vec<Choice>,
     communities: Vec<Choice>,
+    grids: Vec<Choice>,
+    buildings: Vec<Choice>,
     flags: Vec<Choice>,
     sorts: Vec<Choice>,
     next: Option<String>,
@@ -188,7 +194,21 @@ pub(super) async fn page(visitor: Visitor, asked: Asked, app: web::Data<App>) ->
     let subject = visitor.principal.subject.clone();
     let communities: Vec<String> = subject.communities().into_iter().map(String::from).collect();
     let codes_of = communities.clone();
-    let names = app.run(move |conn| -> Result<_, DbError> { areas::names(conn, &codes_of) }).await?;
+    let of = |name: &str| asked.iter().rev().find(|(n, v)| n == name && !v.is_empty()).map(|(_, v)| v.clone());
+    // Who has one community need not choose it first.
+    let only = communities.first().filter(|_| communities.len() == 1).cloned();
+    let (community, grid) = (of("community").filter(|c| communities.contains(c)).or(only), of("grid"));
+    let found = app.run(move |conn| -> Result<_, DbError> {
+        let inside = |conn: &mut AnyConnection, outer: Option<&String>, kind| match outer {
+            Some(outer) => areas::inside(conn, outer, kind, AREAS_MAX),
+            None => Ok(Vec::new()),
+        };
+        let grids = inside(conn, community.as_ref(), AreaKind::Grid)?;
+        let outer = grid.as_ref().filter(|g| grids.iter().any(|a| a.code == **g)).or(community.as_ref());
+        Ok((areas::names(conn, &codes_of)?, inside(conn, outer, AreaKind::Building)?, grids))
+    });
+    let (names, buildings, grids) = found.await?;
+    let areas = |found: Vec<areas::Area>| found.into_iter().map(|a| Choice { value: a.code, label: a.name }).collect();
     let communities = communities.into_iter().map(|c| Choice { label: names.get(&c).unwrap_or(&c).clone(), value: c });
     let page = Cases {
         frame: Frame::new(&visitor, "cases", w.t("cases-title"), app.now_ms()),
@@ -200,6 +220,8 @@ pub(super) async fn page(visitor: Visitor, asked: Asked, app: web::Data<App>) ->
             .map(|c| Choice { value: c.to_owned(), label: w.code("category", c) })
             .collect(),
         communities: communities.collect(),
+        grids: areas(grids),
+        buildings: areas(buildings),
         flags: choices(w, "filter", ["conflicts", "passages", "unknowing", "evidence"]),
         sorts: choices(w, "sort", ["updated", "created", "due"]),
         next: next.map(|cursor| format!("{}&cursor={}", with(&asked, "", ""), page::escaped(&cursor))),

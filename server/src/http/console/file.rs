@@ -1,12 +1,13 @@
 //! The case file: what is, and what happened; what is to be settled and what can be done, as forms that enter by the one door.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
 use askama::Template;
 use sync_core::case::CaseState;
-use sync_core::document::{Document, Trust};
+use sync_core::document::{ChangeHash, Document, Trust};
+use sync_core::event::EventKind;
 use sync_core::fold::{fold_case, folded_case};
 use sync_core::ids::{DocumentId, EventId};
 use sync_core::shape::{DocumentKind, Holds};
@@ -17,7 +18,8 @@ use super::forms::{self, Choice, EventForm, Options, Refused};
 use super::gate::Visitor;
 use super::page::{self, Frame};
 use super::parts::{
-    ConflictView, Due, Fact, Judged, PassageView, Undo, conflicts, dues, facts, item, named_event, passages, undo,
+    Attached, ConflictView, Due, Fact, Judged, PassageView, Undo, attached, conflicts, dues, facts, item, named_event,
+    passages, undo,
 };
 use super::timeline::{self, Beside};
 use crate::accounts::roster;
@@ -27,12 +29,14 @@ use crate::http::cases::{self as api, visible};
 use crate::http::problem::Problem;
 use crate::journal;
 use crate::masking::Sight;
+use crate::objects::uploads;
 
 /// At which moment the file is looked at.
 enum Moments {
     Now,
     Position(i64),
-    Seen(EventId),
+    SeenBy(EventId),
+    SeenByChange(ChangeHash),
 }
 
 #[derive(Template)]
@@ -54,7 +58,7 @@ struct FilePage {
     facts: Vec<Fact>,
     parties: Vec<Vec<Fact>>,
     statements: Vec<(Vec<Fact>, String)>,
-    attachments: Vec<(String, String)>,
+    attachments: Vec<Attached>,
     timeline: Vec<timeline::Row>,
     stretches: Vec<timeline::Stretch>,
     conflicts: Vec<ConflictView>,
@@ -64,6 +68,8 @@ struct FilePage {
     dues: Vec<Due>,
     duplicates: Vec<Choice>,
     forms: Vec<EventForm>,
+    rarer: Vec<EventForm>,
+    is_rarer_open: bool,
     editable: Vec<Choice>,
     may_reveal: bool,
     revealed: Vec<(String, String)>,
@@ -86,10 +92,15 @@ pub(super) struct Extra {
 
 fn moments(asked: &[(String, String)]) -> Moments {
     let of = |name: &str| asked.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str());
-    match (of("at").and_then(|p| p.parse().ok()), of("seen").and_then(|e| e.parse().ok())) {
-        (Some(position), _) => Moments::Position(position),
-        (None, Some(event)) => Moments::Seen(event),
-        (None, None) => Moments::Now,
+    let seen = of("seen").unwrap_or_default();
+    if let Some(position) = of("at").and_then(|p| p.parse().ok()) {
+        Moments::Position(position)
+    } else if let Ok(event) = seen.parse() {
+        Moments::SeenBy(event)
+    } else if let Some(change) = ChangeHash::from_hex(seen) {
+        Moments::SeenByChange(change)
+    } else {
+        Moments::Now
     }
 }
 
@@ -99,6 +110,15 @@ struct Around {
     beside: Beside,
     names: BTreeMap<String, String>,
     people: Vec<Choice>,
+    /// Attachments whose contents are here.
+    stored: BTreeSet<String>,
+}
+
+/// The file as the author of a change had it when he wrote.
+fn seen_by(now: &Document, change: Option<ChangeHash>) -> Result<Document, Problem> {
+    let gone = || Problem::not_found("there is no such change in this case");
+    let written = now.history().into_iter().find(|c| Some(c.hash) == change).ok_or_else(gone)?;
+    now.at(&written.deps).map_err(|_| gone())
 }
 
 fn around(
@@ -118,27 +138,31 @@ fn around(
             let then = entries.iter().filter(|e| e.position <= *position).map(|e| e.bytes.as_slice());
             Document::from_changes(then, Trust::Server).map_err(|_| gone())?
         }
-        Moments::Seen(event) => {
-            let change = now.event_changes().get(event).copied().ok_or_else(gone)?;
-            let written = now.history().into_iter().find(|c| c.hash == change).ok_or_else(gone)?;
-            now.at(&written.deps).map_err(|_| gone())?
-        }
+        Moments::SeenBy(event) => seen_by(&now, now.event_changes().get(event).copied())?,
+        Moments::SeenByChange(change) => seen_by(&now, Some(*change))?,
     };
     let folded = match moment {
         Moments::Now => folded_case(&document).as_ref().clone(),
         _ => fold_case(&document),
     };
-    let mut state = Sight::of(&visitor.principal.subject, &place).masked(&folded)?;
+    let sight = Sight::of(&visitor.principal.subject, &place);
+    let mut state = sight.masked(&folded)?;
     // Names come from what the server vouches for now: an author's own copy may not have had them yet.
     for (user, name) in folded.people {
         state.people.entry(user).or_insert(name);
     }
-    let beside = Beside::read(conn, &document, &state)?;
+    let beside = Beside::read(conn, &document, &state, &sight)?;
     let areas_named: Vec<String> = [place.grid.as_ref(), place.building.as_ref(), Some(&place.community)]
         .into_iter()
         .flatten()
         .map(ToString::to_string)
         .collect();
+    let mut stored = BTreeSet::new();
+    for hash in state.attachments.keys() {
+        if uploads::is_stored(conn, hash)?.is_some() {
+            stored.insert(hash.clone());
+        }
+    }
     let tree = Tree::load(conn)?;
     let works_here = |m: &roster::Member| {
         m.areas.iter().any(|a| tree.contains(a, place.community.as_str()) || tree.contains(place.community.as_str(), a))
@@ -148,6 +172,7 @@ fn around(
         state,
         beside,
         names: areas::names(conn, &areas_named)?,
+        stored,
         people: people.map(|m| Choice { value: m.user.id, label: m.user.name }).collect(),
     })
 }
@@ -165,16 +190,18 @@ pub(super) async fn shown(
     let read_only = match moment {
         Moments::Now => None,
         Moments::Position(_) => Some(w.t("case-at")),
-        Moments::Seen(_) => Some(w.t("case-seen")),
+        Moments::SeenBy(_) | Moments::SeenByChange(_) => Some(w.t("case-seen")),
     };
     let (shared, who) = (app.clone(), visitor.clone());
-    let Around { state, beside, names, people } = app.run(move |conn| around(conn, &shared, &who, id, &moment)).await?;
+    let Around { state, beside, names, people, stored } =
+        app.run(move |conn| around(conn, &shared, &who, id, &moment)).await?;
     let duplicates = file.possible_duplicates.into_iter().map(|d| Choice { value: d.id, label: d.title });
     let duplicates: Vec<Choice> = duplicates.collect();
     let options = Options { events: timeline::choices(&state, w), people, cases: duplicates.clone() };
     let allowed = if read_only.is_some() { &[][..] } else { &file.allowed_events };
     let offered = forms::offered(allowed);
-    let forms = offered.iter().filter_map(|k| forms::of_kind(*k, &options, extra.refused.as_ref(), w)).collect();
+    let form = |k: &EventKind| forms::of_kind(*k, &options, extra.refused.as_ref(), w);
+    let (common, rarer): (Vec<EventKind>, Vec<EventKind>) = offered.into_iter().partition(|k| forms::is_common(*k));
     let judged = |about: EventId, events: Vec<String>, why| Judged {
         about: about.to_string(),
         label: named_event(&state, about, w),
@@ -188,6 +215,7 @@ pub(super) async fn shown(
         .fields
         .iter()
         .filter(|f| matches!(f.holds, Holds::Text | Holds::Count | Holds::Fen | Holds::Code(_)));
+    let rows = timeline::rows(&state, &beside, &app.law.rules, w);
     let page = FilePage {
         id: id.to_string(),
         title: state.text("title").map_or_else(|| short(&state.narrative), str::to_owned),
@@ -208,9 +236,9 @@ pub(super) async fn shown(
             .values()
             .map(|s| (item(s, "statements", w), s.text.clone().unwrap_or_default()))
             .collect(),
-        attachments: state.attachments.values().map(|a| (a.name.clone(), a.media_type.clone())).collect(),
-        timeline: timeline::rows(&state, &beside, &app.law.rules, w),
-        stretches: timeline::stretches(&state, &beside),
+        attachments: attached(&state, &stored, w),
+        stretches: timeline::stretches(&rows),
+        timeline: rows,
         conflicts: conflicts(&state, w),
         passages: passages(&state, w),
         unknowing: state
@@ -229,7 +257,11 @@ pub(super) async fn shown(
             .collect(),
         dues: if read_only.is_some() { Vec::new() } else { dues(&state, &file.obligations, app, w) },
         duplicates,
-        forms,
+        forms: common.iter().filter_map(form).collect(),
+        is_rarer_open: extra.refused.as_ref().is_some_and(|r| {
+            EventKind::parse(r.typed("kind").unwrap_or_default()).is_some_and(|kind| rarer.contains(&kind))
+        }),
+        rarer: rarer.iter().filter_map(form).collect(),
         editable: editable.map(|f| Choice { value: f.path.to_owned(), label: w.field(f.path) }).collect(),
         may_reveal: file.may_reveal && read_only.is_none(),
         revealed: extra.revealed,

@@ -20,6 +20,14 @@ pub(super) fn moment(ms: i64) -> Moment {
     Moment { text: beijing_text(ms), ms }
 }
 
+/// A size in kilobytes or megabytes.
+pub(super) fn bytes(bytes: u64) -> String {
+    match bytes {
+        0..1_000_000 => format!("{} KB", bytes.div_ceil(1_000)),
+        _ => format!("{}.{} MB", bytes / 1_000_000, bytes % 1_000_000 / 100_000),
+    }
+}
+
 /// Fen as yuan.
 pub(super) fn yuan(fen: i64) -> String {
     let (whole, cents) = (fen / 100, (fen % 100).abs());
@@ -71,6 +79,7 @@ pub(super) fn value(value: &FieldValue, holds: Option<Holds>, w: Words) -> Strin
         (Some(Holds::Code(table)), FieldValue::String(code)) => w.code(table, code),
         (Some(Holds::Moment), v) => v.as_i64().map_or_else(|| v.to_string(), beijing_text),
         (Some(Holds::Fen), v) => v.as_i64().map_or_else(|| v.to_string(), |n| format!("{} {}", yuan(n), w.t("yuan"))),
+        (Some(Holds::OneOf(_)), FieldValue::String(code)) => w.of_code("answer", code),
         (_, FieldValue::Bool(b)) => w.t(if *b { "yes" } else { "no" }),
         (_, FieldValue::String(text)) => text.clone(),
         (_, FieldValue::Array(items)) => {

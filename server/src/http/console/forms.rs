@@ -103,6 +103,11 @@ pub(super) struct Options {
     pub(super) cases: Vec<Choice>,
 }
 
+/// Whether a kind is one of those that a hall writes every day.
+pub(super) fn is_common(kind: EventKind) -> bool {
+    FIRST.contains(&kind)
+}
+
 /// The kinds that are offered, in the order in which they are.
 pub(super) fn offered(allowed: &[EventKind]) -> Vec<EventKind> {
     let rest = allowed.iter().filter(|k| !FIRST.contains(k) && !ELSEWHERE.contains(k));

@@ -81,21 +81,27 @@ pub(super) struct Told {
     pub(super) text: String,
     /// Which field, as people call it.
     pub(super) field: Option<String>,
-    /// What the program says of it.
+    /// Why, where that is known more exactly.
+    pub(super) reason: Option<String>,
+    /// What the program says of it, with what would help.
     pub(super) detail: String,
-    /// What would help.
-    pub(super) remedy: Option<String>,
 }
 
 /// A problem in the words of a language.
 pub(super) fn told(problem: &Problem, w: Words) -> Told {
     let body = problem.body();
     let key = format!("problem-{}", problem.code());
+    let named = |field: String| {
+        let (body, event) = (format!("body-{}", field.trim_start_matches("body.")), format!("event-{field}"));
+        w.find(&body).or_else(|| w.find(&event)).unwrap_or_else(|| w.field(&field))
+    };
+    // What a problem says last is why an event has no effect.
+    let moot = body.remedy.as_deref().filter(|_| problem.code() == "event_moot").and_then(|r| r.rsplit(": ").next());
     Told {
         text: w.find(&key).unwrap_or_else(|| body.title.clone()),
-        field: body.field.map(|f| w.find(&format!("body-{f}")).unwrap_or_else(|| w.field(&f))),
-        detail: body.detail,
-        remedy: body.remedy,
+        field: body.field.map(named),
+        reason: moot.and_then(|reason| w.find(&format!("moot-{reason}"))),
+        detail: body.remedy.iter().fold(body.detail, |text, remedy| format!("{text} · {remedy}")),
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a case is, in words: its fields, what is in conflict, what is due and why.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 use sync_core::case::{CaseState, Item};
@@ -8,6 +8,7 @@ use sync_core::ids::EventId;
 use sync_core::rules::Obligation;
 use sync_core::shape::{DocumentKind, FieldValue, Holds};
 
+use super::deeds::holds_of;
 use super::format::{self, Moment};
 use super::timeline;
 use super::words::Words;
@@ -17,6 +18,15 @@ use crate::app::App;
 pub(super) struct Fact {
     pub(super) label: String,
     pub(super) value: String,
+    /// Where more is to be read of it.
+    pub(super) link: Option<String>,
+}
+
+impl Fact {
+    /// One without more to read.
+    pub(super) fn plain(label: String, value: String) -> Self {
+        Self { label, value, link: None }
+    }
 }
 
 /// A register with more than one standing value.
@@ -76,9 +86,8 @@ pub(super) fn item(item: &Item, collection: &str, w: Words) -> Vec<Fact> {
     let spec = DocumentKind::Case.shape().collection(collection);
     let fields = spec.map_or(&[][..], |s| s.fields);
     let known = fields.iter().filter_map(|f| Some((f, item.fields.get(f.path)?)));
-    let fact = |(f, v): (&sync_core::shape::FieldSpec, &FieldValue)| Fact {
-        label: w.of_code("item", f.path),
-        value: format::value(v, Some(f.holds), w),
+    let fact = |(f, v): (&sync_core::shape::FieldSpec, &FieldValue)| {
+        Fact::plain(w.of_code("item", f.path), format::value(v, Some(f.holds), w))
     };
     known.filter(|(f, _)| f.path != "removed").map(fact).collect()
 }
@@ -91,25 +100,17 @@ pub(super) fn facts(state: &CaseState, names: &BTreeMap<String, String>, w: Word
             (Holds::Area, Some(code)) => names.get(code).cloned().unwrap_or_else(|| code.to_owned()),
             _ => format::value(value, Some(f.holds), w),
         };
-        Some(Fact { label: w.field(f.path), value: text })
+        let link = value.as_str().filter(|_| f.path == "report.patrol").map(|id| format!("/patrols/{id}"));
+        let text = if link.is_some() { w.t("patrol-title") } else { text };
+        Some(Fact { label: w.field(f.path), value: text, link })
     };
     shown.filter_map(fact).collect()
-}
-
-pub(super) fn holds_of(path: &str) -> Option<Holds> {
-    let shape = DocumentKind::Case.shape();
-    match path.split('.').collect::<Vec<_>>().as_slice() {
-        [collection, _, name] if shape.collection(collection).is_some() => {
-            shape.collection(collection)?.fields.iter().find(|f| f.path == *name).map(|f| f.holds)
-        }
-        _ => shape.field(path),
-    }
 }
 
 pub(super) fn conflicts(state: &CaseState, w: Words) -> Vec<ConflictView> {
     let view = |c: &sync_core::conflict::Conflict| {
         let value = |(n, v): (usize, &sync_core::conflict::ConflictValue)| ConflictValueView {
-            text: format::value(&v.value, holds_of(&c.path), w),
+            text: format::value(&v.value, holds_of(DocumentKind::Case, &c.path), w),
             json: v.value.to_string(),
             by: v.by.map_or_else(|| w.t("unknown"), |by| timeline::person(state, by, w)),
             at: format::moment(v.at_ms),
@@ -141,6 +142,31 @@ pub(super) fn passages(state: &CaseState, w: Words) -> Vec<PassageView> {
             .collect(),
     };
     state.passages.iter().map(view).collect()
+}
+
+/// Something attached.
+pub(super) struct Attached {
+    pub(super) hash: String,
+    pub(super) name: String,
+    pub(super) by: String,
+    pub(super) taken: Option<Moment>,
+    pub(super) size: String,
+    pub(super) is_picture: bool,
+    /// Whether its contents have arrived.
+    pub(super) is_here: bool,
+}
+
+pub(super) fn attached(state: &CaseState, stored: &BTreeSet<String>, w: Words) -> Vec<Attached> {
+    let view = |(hash, a): (&String, &sync_core::case::Attachment)| Attached {
+        name: a.name.clone(),
+        by: timeline::person(state, a.by, w),
+        taken: a.taken_ms.map(format::moment),
+        size: format::bytes(a.bytes),
+        is_picture: a.media_type.starts_with("image/"),
+        is_here: stored.contains(hash),
+        hash: hash.clone(),
+    };
+    state.attachments.iter().map(view).collect()
 }
 
 pub(super) fn named_event(state: &CaseState, id: EventId, w: Words) -> String {
@@ -181,6 +207,6 @@ pub(super) fn undo(asked: &[(String, String)], state: &CaseState, w: Words) -> O
         path: path.to_owned(),
         label: w.field(path),
         json: was.to_string(),
-        text: format::value(&was, holds_of(path), w),
+        text: format::value(&was, holds_of(DocumentKind::Case, path), w),
     })
 }

@@ -56,9 +56,10 @@ pub(super) async fn page(visitor: Visitor, asked: Asked, app: web::Data<App>) ->
         states: d.states.iter().map(|s| (w.of_code("state", s.as_str()), s.as_str())).collect(),
         seen: d.last_seen_ms.map(format::moment),
         backlog: d.backlog.map_or_else(String::new, |n| n.to_string()),
-        offset: d
-            .clock_offset_ms
-            .map_or_else(String::new, |ms| format!("{}{}", if ms < 0 { "−" } else { "+" }, format::span(ms, w))),
+        offset: d.clock_offset_ms.map_or_else(String::new, |ms| match ms / 60_000 {
+            0 => w.t("phone-offset-none"),
+            minutes => format!("{}{}", if minutes < 0 { "−" } else { "+" }, format::span(ms, w)),
+        }),
         version: d.version.unwrap_or_default(),
         refused: d.refused,
         storage: d

@@ -2,14 +2,16 @@
 
 use actix_web::{HttpResponse, ResponseError as _, web};
 use askama::Template;
+use sync_core::shape::DocumentKind;
 
 use super::cases::{Asked, with};
+use super::deeds::Deed;
 use super::format::{self, Moment};
 use super::forms::Choice;
 use super::gate::{Sent, Visitor};
 use super::page::{self, Frame, Told};
-use super::see;
 use super::words::Words;
+use super::{preview, see};
 use crate::accounts::users;
 use crate::app::App;
 use crate::db::DbError;
@@ -22,9 +24,9 @@ struct Row {
     document: String,
     kind: String,
     author: String,
-    code: String,
+    why: String,
     detail: String,
-    lines: Vec<String>,
+    lines: Vec<Deed>,
     written: Moment,
     received: Moment,
     state: String,
@@ -52,6 +54,10 @@ struct Entry {
     reason: String,
 }
 
+fn kind_of(kind: &str) -> DocumentKind {
+    DocumentKind::parse(kind).unwrap_or(DocumentKind::Case)
+}
+
 async fn rows(app: &web::Data<App>, items: Vec<QuarantineRow>, w: Words) -> Result<Vec<Row>, Problem> {
     let authors: Vec<_> = items.iter().filter_map(|q| q.author.parse().ok()).collect();
     let names = app.run(move |conn| -> Result<_, DbError> {
@@ -66,7 +72,7 @@ async fn rows(app: &web::Data<App>, items: Vec<QuarantineRow>, w: Words) -> Resu
     let names = names.await?;
     let row = |q: QuarantineRow| Row {
         author: names.get(&q.author).cloned().unwrap_or(q.author),
-        lines: q.preview.lines().map(str::to_owned).collect(),
+        lines: q.preview.lines().map(|line| preview::words(line, kind_of(&q.kind), w)).collect(),
         written: format::moment(q.written_ms),
         received: format::moment(q.received_ms),
         state: w.of_code("qstate", &q.state),
@@ -74,7 +80,7 @@ async fn rows(app: &web::Data<App>, items: Vec<QuarantineRow>, w: Words) -> Resu
         id: q.id,
         document: q.document,
         kind: q.kind,
-        code: q.code,
+        why: w.of_code("refusal", &q.code),
         detail: q.detail,
         reason: q.reason,
     };

@@ -5,16 +5,18 @@ use std::collections::BTreeMap;
 use sync_core::case::CaseState;
 use sync_core::document::{ChangeHash, Document};
 use sync_core::event::{BodyType, EventKind, TimelineEntry};
-use sync_core::ids::{DeviceId, EventId, UserId};
+use sync_core::ids::{EventId, UserId};
 use sync_core::reference::Lang;
 use sync_core::rules::RuleSet;
-use sync_core::time::TimeBasis;
+use sync_core::shape::DocumentKind;
+use sync_core::time::{TimeBasis, Witness};
 
+use super::deeds::{Change, Changes, Deed};
 use super::format::{self, Moment};
 use super::words::Words;
 use crate::accounts::devices;
 use crate::db::{AnyConnection, DbError};
-use crate::journal;
+use crate::masking::Sight;
 
 /// What arrives later than this after it was written was written offline, ms: a phone with a network syncs sooner.
 const OFFLINE_MS: i64 = 10 * 60_000;
@@ -24,50 +26,39 @@ pub(super) struct Beside {
     positions: BTreeMap<EventId, i64>,
     seen: BTreeMap<EventId, bool>,
     devices: BTreeMap<String, String>,
+    changes: Changes,
 }
 
 impl Beside {
-    /// Looks up where each event stands in the journal, and what the phones are called.
-    pub(super) fn read(conn: &mut AnyConnection, document: &Document, state: &CaseState) -> Result<Self, DbError> {
-        let changes = document.event_changes();
-        let positions: BTreeMap<ChangeHash, i64> = journal::positions(conn, document.meta().id)?;
+    /// Looks up where each event stands in the journal, what was changed beside events, and what the phones are called.
+    pub(super) fn read(
+        conn: &mut AnyConnection,
+        document: &Document,
+        state: &CaseState,
+        sight: &Sight,
+    ) -> Result<Self, DbError> {
+        let written = document.event_changes();
+        let changes = Changes::read(conn, document, sight, false)?;
+        let positions = &changes.positions;
         let first: Vec<ChangeHash> =
             document.history().into_iter().filter(|c| c.deps.is_empty()).map(|c| c.hash).collect();
-        let mut names = BTreeMap::new();
-        for device in state.timeline.iter().filter_map(|e| e.by.device) {
-            if let std::collections::btree_map::Entry::Vacant(slot) = names.entry(device.to_string())
-                && let Some(found) = devices::find(conn, device)?
-            {
-                slot.insert(found.name);
-            }
-        }
+        let of_events = state.timeline.iter().filter_map(|e| e.by.device).map(|d| d.to_string());
+        let ids = of_events.chain(changes.all.iter().filter_map(|c| c.line.device.clone())).collect();
         Ok(Self {
-            positions: changes.iter().filter_map(|(id, c)| Some((*id, *positions.get(c)?))).collect(),
-            seen: changes.iter().map(|(id, c)| (*id, !first.contains(c))).collect(),
-            devices: names,
+            positions: written.iter().filter_map(|(id, c)| Some((*id, *positions.get(c)?))).collect(),
+            seen: written.iter().map(|(id, c)| (*id, !first.contains(c))).collect(),
+            devices: devices::names(conn, &ids)?,
+            changes,
         })
     }
 
-    fn device(&self, device: Option<DeviceId>) -> Option<String> {
-        let id = device?.to_string();
-        Some(self.devices.get(&id).cloned().unwrap_or(id))
+    fn device(&self, id: Option<String>) -> Option<String> {
+        id.map(|id| self.devices.get(&id).cloned().unwrap_or(id))
     }
 }
 
-/// One row.
-pub(super) struct Row {
-    /// The event.
-    pub(super) id: String,
-    /// What happened.
-    pub(super) label: String,
-    /// The kind as a code.
-    pub(super) kind: String,
-    /// Who.
-    pub(super) by: String,
-    /// In which role.
-    pub(super) role: String,
-    /// On which phone; none at a desk.
-    pub(super) device: Option<String>,
+/// When something was written, and how well that is known.
+pub(super) struct Times {
     /// When he says.
     pub(super) claimed: Moment,
     /// On what the time rests, in words.
@@ -80,8 +71,28 @@ pub(super) struct Row {
     pub(super) arrived: Option<Moment>,
     /// How much later, if it was written offline.
     pub(super) later: Option<String>,
+}
+
+/// One row.
+pub(super) struct Row {
+    /// The event.
+    pub(super) id: String,
+    /// What happened.
+    pub(super) label: String,
+    /// The kind as a code.
+    pub(super) kind: String,
+    /// Who.
+    pub(super) by: String,
+    /// In which role; empty for what is no event.
+    pub(super) role: String,
+    /// On which phone; none at a desk.
+    pub(super) device: Option<String>,
+    /// When.
+    pub(super) times: Times,
     /// What it says: name and value.
     pub(super) body: Vec<(String, String)>,
+    /// What it changed, if it is no event.
+    pub(super) deeds: Vec<Deed>,
     /// Why it has no effect.
     pub(super) moot: Option<String>,
     /// How it came to be withdrawn.
@@ -90,6 +101,16 @@ pub(super) struct Row {
     pub(super) position: Option<i64>,
     /// Whether what its author had seen can be looked at.
     pub(super) seen: bool,
+}
+
+impl Row {
+    /// Whether another edit belongs to this one: the same hand in one go, arrived together.
+    fn goes_on_in(&self, next: &Self) -> bool {
+        let arrived = |row: &Self| row.times.arrived.as_ref().map(|m| m.ms);
+        let apart_ms = next.times.claimed.ms.saturating_sub(self.times.claimed.ms);
+        (&self.by, &self.device, arrived(self)) == (&next.by, &next.device, arrived(next))
+            && (0..OFFLINE_MS).contains(&apart_ms)
+    }
 }
 
 /// A stretch in which a phone had no network.
@@ -156,68 +177,105 @@ fn body(entry: &TimelineEntry, state: &CaseState, rules: &RuleSet, w: Words) -> 
     values.map(|(name, value)| (w.of_code("body", name), shown(name, value))).collect()
 }
 
-/// The rows of a case, in the order in which it folds.
-pub(super) fn rows(state: &CaseState, beside: &Beside, rules: &RuleSet, w: Words) -> Vec<Row> {
-    let row = |entry: &TimelineEntry| {
-        let written_ms = entry.at.hlc.wall_ms;
-        let witness = entry.witness;
-        let offline = |w: &sync_core::time::Witness| {
-            entry.by.device.is_some() && w.received_ms.saturating_sub(written_ms) > OFFLINE_MS
-        };
-        let basis = witness.map_or(TimeBasis::Local, |w| w.basis);
-        let withdrawn = entry.withdrawn.as_ref().map(|by| {
-            let how = w.t(if by.automatic { "case-withdrawn-auto" } else { "case-withdrawn-person" });
-            let evidence = state
-                .entry(by.by)
-                .map(|e| format!(" · {} {}", w.event(&e.kind), format::moment(e.at.hlc.wall_ms).text));
-            format!("{how}{}", evidence.unwrap_or_default())
-        });
-        Row {
-            id: entry.id.to_string(),
-            label: w.event(&entry.kind),
-            kind: entry.kind.to_string(),
-            by: person(state, entry.by.user, w),
-            role: w.of_code("role", entry.by.role.as_str()),
-            device: beside.device(entry.by.device),
-            claimed: format::moment(written_ms),
-            basis: w.t(format::basis(basis)),
-            basis_code: format::basis(basis),
-            between: witness
-                .filter(|w| w.basis == TimeBasis::Anchored && w.latest_ms.saturating_sub(w.earliest_ms) > 60_000)
-                .map(|w| (format::moment(w.earliest_ms), format::moment(w.latest_ms))),
-            arrived: witness.map(|w| format::moment(w.received_ms)),
-            later: witness.filter(offline).map(|at| format::span(at.received_ms.saturating_sub(written_ms), w)),
-            body: body(entry, state, rules, w),
-            moot: entry.moot.map(|m| w.of_code("moot", m.as_str())),
-            withdrawn,
-            position: beside.positions.get(&entry.id).copied(),
-            seen: beside.seen.get(&entry.id).copied().unwrap_or(false),
-        }
+fn times(claimed_ms: i64, witness: Option<Witness>, by_phone: bool, w: Words) -> Times {
+    let offline = |at: &Witness| by_phone && at.received_ms.saturating_sub(claimed_ms) > OFFLINE_MS;
+    let basis = format::basis(witness.map_or(TimeBasis::Local, |at| at.basis));
+    Times {
+        claimed: format::moment(claimed_ms),
+        basis: w.t(basis),
+        basis_code: basis,
+        between: witness
+            .filter(|at| at.basis == TimeBasis::Anchored && at.latest_ms.saturating_sub(at.earliest_ms) > 60_000)
+            .map(|at| (format::moment(at.earliest_ms), format::moment(at.latest_ms))),
+        arrived: witness.map(|at| format::moment(at.received_ms)),
+        later: witness.filter(offline).map(|at| format::span(at.received_ms.saturating_sub(claimed_ms), w)),
+    }
+}
+
+fn event(entry: &TimelineEntry, state: &CaseState, beside: &Beside, rules: &RuleSet, w: Words) -> Row {
+    let withdrawn = entry.withdrawn.as_ref().map(|by| {
+        let how = w.t(if by.automatic { "case-withdrawn-auto" } else { "case-withdrawn-person" });
+        let evidence =
+            state.entry(by.by).map(|e| format!(" · {} {}", w.event(&e.kind), format::moment(e.at.hlc.wall_ms).text));
+        format!("{how}{}", evidence.unwrap_or_default())
+    });
+    Row {
+        id: entry.id.to_string(),
+        label: w.event(&entry.kind),
+        kind: entry.kind.to_string(),
+        by: person(state, entry.by.user, w),
+        role: w.of_code("role", entry.by.role.as_str()),
+        device: beside.device(entry.by.device.map(|d| d.to_string())),
+        times: times(entry.at.hlc.wall_ms, entry.witness, entry.by.device.is_some(), w),
+        body: body(entry, state, rules, w),
+        deeds: Vec::new(),
+        moot: entry.moot.map(|m| w.of_code("moot", m.as_str())),
+        withdrawn,
+        position: beside.positions.get(&entry.id).copied(),
+        seen: beside.seen.get(&entry.id).copied().unwrap_or(false),
+    }
+}
+
+fn edit(change: &Change, state: &CaseState, beside: &Beside, w: Words) -> Row {
+    let line = &change.line;
+    let author = line.author.parse().unwrap_or(UserId::SYSTEM);
+    let witness = Witness {
+        received_ms: line.received_ms,
+        earliest_ms: line.earliest_ms,
+        latest_ms: line.latest_ms,
+        basis: serde_json::from_value(line.basis.as_str().into()).unwrap_or(TimeBasis::Claimed),
     };
-    state.timeline.iter().map(row).collect()
+    Row {
+        id: change.hash.to_hex(),
+        label: w.t("case-edit"),
+        kind: "edit".into(),
+        by: person(state, author, w),
+        role: String::new(),
+        device: beside.device(line.device.clone()),
+        times: times(line.written_ms, Some(witness), line.device.is_some(), w),
+        body: Vec::new(),
+        deeds: beside.changes.deeds(DocumentKind::Case, change, w),
+        moot: None,
+        withdrawn: None,
+        position: Some(line.position),
+        seen: true,
+    }
+}
+
+/// The rows of a case: its events in the order in which they fold, and between them what was changed, as its author dates it.
+pub(super) fn rows(state: &CaseState, beside: &Beside, rules: &RuleSet, w: Words) -> Vec<Row> {
+    let mut rows: Vec<Row> = state.timeline.iter().map(|entry| event(entry, state, beside, rules, w)).collect();
+    let mut edits: Vec<Row> = Vec::new();
+    for row in beside.changes.all.iter().map(|change| edit(change, state, beside, w)) {
+        match edits.last_mut().filter(|before| before.goes_on_in(&row)) {
+            Some(before) => {
+                before.deeds.extend(row.deeds);
+                before.position = row.position;
+            }
+            None => edits.push(row),
+        }
+    }
+    for row in edits {
+        let after = rows.iter().rposition(|r| r.times.claimed.ms <= row.times.claimed.ms);
+        rows.insert(after.map_or(0, |n| n + 1), row);
+    }
+    rows
 }
 
 /// The stretches in which phones wrote without a network: what arrived together was written in one.
-pub(super) fn stretches(state: &CaseState, beside: &Beside) -> Vec<Stretch> {
-    let mut found: BTreeMap<(String, i64), (i64, usize)> = BTreeMap::new();
-    for entry in &state.timeline {
-        let (Some(device), Some(witness)) = (entry.by.device, entry.witness) else { continue };
-        let written_ms = entry.at.hlc.wall_ms;
-        if witness.received_ms.saturating_sub(written_ms) > OFFLINE_MS {
-            let stretch = found.entry((device.to_string(), witness.received_ms)).or_insert((written_ms, 0));
-            stretch.0 = stretch.0.min(written_ms);
-            stretch.1 += 1;
+pub(super) fn stretches(rows: &[Row]) -> Vec<Stretch> {
+    let mut found: BTreeMap<(String, i64), Stretch> = BTreeMap::new();
+    for row in rows.iter().filter(|r| r.times.later.is_some()) {
+        let (Some(device), Some(arrived)) = (&row.device, &row.times.arrived) else { continue };
+        let begun =
+            || Stretch { device: device.clone(), from: row.times.claimed.clone(), to: arrived.clone(), count: 0 };
+        let stretch = found.entry((device.clone(), arrived.ms)).or_insert_with(begun);
+        if row.times.claimed.ms < stretch.from.ms {
+            stretch.from = row.times.claimed.clone();
         }
+        stretch.count += row.deeds.len().max(1);
     }
-    let mut all: Vec<Stretch> = found
-        .into_iter()
-        .map(|((device, to), (from, count))| Stretch {
-            device: beside.devices.get(&device).cloned().unwrap_or(device),
-            from: format::moment(from),
-            to: format::moment(to),
-            count,
-        })
-        .collect();
+    let mut all: Vec<Stretch> = found.into_values().collect();
     all.sort_by_key(|s| s.from.ms);
     all
 }

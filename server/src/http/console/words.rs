@@ -76,15 +76,20 @@ impl Words {
         self.of_code("event", kind.as_str())
     }
 
+    /// What a collection is called: `parties`.
+    pub(super) fn group(self, collection: &str) -> String {
+        let found = self.find(&format!("case-{collection}")).or_else(|| self.find(&format!("patrol-{collection}")));
+        found.unwrap_or_else(|| collection.to_owned())
+    }
+
     /// What a register is called: `place.grid`, `parties.ID.phone`.
     pub(super) fn field(self, path: &str) -> String {
         match path.split('.').collect::<Vec<_>>().as_slice() {
             [collection, id, name] if uuid::Uuid::parse_str(id).is_ok() => {
-                let group =
-                    self.find(&format!("case-{collection}")).or_else(|| self.find(&format!("patrol-{collection}")));
-                format!("{} · {}", group.unwrap_or_else(|| (*collection).to_owned()), self.of_code("item", name))
+                format!("{} · {}", self.group(collection), self.of_code("item", name))
             }
             ["checklist", item] => self.code("checklist", item),
+            ["checklist", item, "note"] => format!("{} · {}", self.code("checklist", item), self.t("item-note")),
             _ => self.find(&format!("field-{}", path.replace('.', "-"))).unwrap_or_else(|| path.to_owned()),
         }
     }
@@ -100,6 +105,7 @@ impl Words {
 mod tests {
     use super::*;
     use sync_core::case::Status;
+    use sync_core::error::RefusalCode;
     use sync_core::event::{BodyType, VOCABULARY};
     use sync_core::shape::DocumentKind;
 
@@ -123,6 +129,7 @@ mod tests {
     fn every_event_field_status_and_moot_reason_has_a_word_in_both_languages() {
         for words in BOTH {
             let has = |key: String| assert!(words.find(&key).is_some(), "{key}");
+            RefusalCode::ALL.iter().for_each(|c| has(format!("refusal-{}", c.as_str())));
             Status::ALL.iter().for_each(|s| has(format!("status-{}", s.as_str())));
             for spec in VOCABULARY {
                 has(format!("event-{}", spec.name));
