@@ -296,6 +296,34 @@ fn restore_from_an_older_backup_gets_what_was_about_to_be_handed_in_to_the_life_
     world.check_rebuild();
 }
 
+#[test]
+fn restore_of_a_server_and_of_a_phone_that_wrote_meanwhile_does_not_give_one_place_to_two_changes() {
+    let mut world = World::new();
+    let (he, head) = (world.phone("he"), world.phone("station-head"));
+    let case = he.report("水利组17-5栋,工人讨要工资。");
+    he.sync();
+    let file = world.back_up("hall.backup");
+    he.back_up();
+    he.event(case, EventKind::Note, json!({"text": "已联系施工方。"}));
+    he.sync();
+    head.sync();
+    // Both forget the note, so that neither can tell the other of it; the station head's phone still has it.
+    let he = he.restored();
+    world.lose_and_restore(&file);
+    he.sign_in_again(&world, "he");
+    he.sync();
+    he.event(case, EventKind::Note, json!({"text": "工人已回宿舍。"}));
+    he.sync();
+    head.sign_in_again(&world, "station-head");
+    head.sync();
+    he.sync();
+    let state = world.case(case);
+    let notes: Vec<_> = state.timeline.iter().filter_map(|e| e.text("text")).collect();
+    assert_eq!(notes.len(), 2, "{notes:?}");
+    assert!(he.case(case) == state && head.case(case) == state);
+    world.check_rebuild();
+}
+
 /// Documents that a phone knows a restored server to lack.
 fn about_to_hand_in(phone: &TestPhone) -> i64 {
     phone.inside().query_row("SELECT count(*) FROM resupply", [], |r| r.get(0)).unwrap()

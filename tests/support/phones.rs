@@ -1,6 +1,6 @@
 //! Phones of a test: the real phone library with a real encrypted store, on a host whose clocks the test can turn.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
@@ -71,6 +71,12 @@ pub struct TestPhone {
     pub path: PathBuf,
 }
 
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    name.into()
+}
+
 /// Sets a field.
 pub fn set(path: &str, value: impl Into<serde_json::Value>) -> Edit {
     Edit::SetField { path: path.into(), value: value.into() }
@@ -107,6 +113,26 @@ impl TestPhone {
     pub fn sign_in_again(&self, world: &World, login: &str) {
         let (url, password) = (world.url(), World::password(login));
         self.library.log_in(url, login.into(), password, format!("{login} phone"), None).unwrap();
+    }
+
+    /// Copies the store aside with the count beside it, as a backup of the whole phone does.
+    pub fn back_up(&self) {
+        self.inside().query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+        std::fs::copy(&self.path, beside(&self.path, ".backup")).unwrap();
+        std::fs::copy(beside(&self.path, ".opened"), beside(&self.path, ".backup.opened")).unwrap();
+    }
+
+    /// The phone as it was when it was backed up: nothing tells it that it is an older one.
+    pub fn restored(self) -> Self {
+        let Self { library, host, path } = self;
+        drop(library);
+        for rest in ["-wal", "-shm"] {
+            let _ = std::fs::remove_file(beside(&path, rest));
+        }
+        std::fs::copy(beside(&path, ".backup"), &path).unwrap();
+        std::fs::copy(beside(&path, ".backup.opened"), beside(&path, ".opened")).unwrap();
+        let library = PhoneLibrary::open_with(&path, &[7; 32], host.clone()).unwrap();
+        Self { library, host, path }
     }
 
     /// The phone's core.

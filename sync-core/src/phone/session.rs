@@ -354,6 +354,8 @@ impl SyncSession {
             standing::forget_acknowledged(tx)?;
             // What was to be handed in is compared anew: the life before this one lacked other things.
             pledges::hand_in_nothing(tx)?;
+            // If this store is an older copy too, the server that could have noticed it is gone.
+            self.phone.take_new_actors(tx)?;
             for id in documents::ids(tx)? {
                 documents::doubt(tx, id)?;
             }
