@@ -3,6 +3,7 @@
 //! [`Document::admit`] (one change from elsewhere, through the change firewall).
 
 mod chunk;
+mod entries;
 mod firewall;
 mod grammar;
 mod opened;

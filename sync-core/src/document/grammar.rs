@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use automerge::{Automerge, ObjType, Prop, ReadDoc, ScalarValue};
 use automerge::{ExpandedChange, legacy};
 
+use super::entries;
 use super::firewall::Trust;
 use super::place::{Place, place_below};
 use super::read::scalar_to_json;
@@ -14,7 +15,6 @@ use super::stage::Ahead;
 use crate::error::{Refusal, RefusalCode};
 use crate::event::Event;
 use crate::ids::{AreaCode, EventId, UserId};
-use crate::limits;
 use crate::shape::{DocumentKind, FieldValue, Shape, check_value};
 
 /// The prefix of the message that a change carries which edits an existing text, followed by the text's name.
@@ -344,24 +344,7 @@ impl Walk<'_> {
         {
             return Err(refuse(RefusalCode::WrittenOnce, format!("the event {id} is written once")));
         }
-        let ScalarValue::Str(text) = value else {
-            return Err(refuse(RefusalCode::InvalidValue, "an event is a JSON text"));
-        };
-        if text.len() > limits::EVENT_BYTES_MAX {
-            return Err(refuse(
-                RefusalCode::TooLarge,
-                format!("an event of {} bytes; the limit is {}", text.len(), limits::EVENT_BYTES_MAX),
-            ));
-        }
-        let event: Event = serde_json::from_str(text)
-            .map_err(|e| refuse(RefusalCode::InvalidValue, format!("the event {id}: {e}")))?;
-        self.storable(text)?;
-        if event.after.len() > limits::EVENT_AFTER_MAX {
-            return Err(refuse(
-                RefusalCode::TooLarge,
-                format!("the event {id} names more than {} predecessors", limits::EVENT_AFTER_MAX),
-            ));
-        }
+        let event = entries::event(id, value, self.trust)?;
         self.written.push((object_at(op), key.to_owned()));
         self.touches.push(Touch::Event { id, event: Box::new(event) });
         Ok(())
@@ -377,31 +360,9 @@ impl Walk<'_> {
         if !op.pred.is_empty() || self.exists(op, key) {
             return Err(refuse(RefusalCode::WrittenOnce, "an attachment is entered once"));
         }
-        let entry: Option<crate::case::Attachment> = match value {
-            ScalarValue::Str(text) if text.len() <= limits::EVENT_BYTES_MAX => serde_json::from_str(text).ok(),
-            _ => None,
-        };
-        let entry = entry.ok_or_else(|| {
-            refuse(RefusalCode::InvalidValue, "an attachment's entry holds name, media_type, bytes and by")
-        })?;
-        if let ScalarValue::Str(text) = value {
-            self.storable(text)?;
-        }
-        if entry.location.is_some_and(|l| !l.exists()) {
-            return Err(refuse(RefusalCode::InvalidValue, "an attachment lies at a place that is not on earth"));
-        }
+        let entry = entries::attachment(value, self.trust)?;
         self.written.push((object_at(op), key.to_owned()));
         self.touches.push(Touch::Attachment { hash: key.to_owned(), by: Some(entry.by) });
-        Ok(())
-    }
-
-    /// A NUL in an event or an attachment's entry; JSON writes it escaped, so that most need not be read again.
-    fn storable(&self, json: &str) -> Result<(), Refusal> {
-        let holds_nul = json.contains("\\u0000")
-            && !serde_json::from_str(json).is_ok_and(|value| crate::text::is_storable_json(&value));
-        if holds_nul && self.trust != Trust::Server {
-            return Err(refuse(RefusalCode::InvalidValue, "a text of it holds a NUL character"));
-        }
         Ok(())
     }
 
