@@ -3,4 +3,4 @@
 mod hand_over;
 mod lost;
 mod pin;
-mod reassign;
+pub(crate) mod reassign;

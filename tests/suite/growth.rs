@@ -236,3 +236,32 @@ fn growth_a_snapshot_that_is_damaged_is_made_again_from_the_journal() {
     world.check_rebuild();
     assert_eq!(stands(&world, case).3, 0, "a rebuild takes a new snapshot");
 }
+
+#[test]
+fn growth_and_a_restored_server_leave_nothing_of_an_area_that_its_owner_lost_meanwhile() {
+    let mut world = World::new();
+    let (he, _, case) = closed(&world, "工人聚集讨薪。");
+    let open = he.report("邻里噪音。");
+    he.sync();
+    world.pass(91 * DAY);
+    he.sign_in_again(&world, "he");
+    he.sync();
+    assert!(is_away(&he, case));
+    let file = world.back_up("hall.backup");
+    // One more case that only this phone and the lost server know; then all that the phone holds is in doubt, and not his any more.
+    let third = he.report("楼道堆物。");
+    he.sync();
+    world.lose_and_restore(&file);
+    crate::access::reassign::reassign(&world, "he", "baihua");
+    he.sign_in_again(&world, "he");
+    he.sync();
+    he.sync();
+    assert_eq!(he.core().documents().unwrap(), vec![]);
+    assert_eq!(rows(&he, "工人聚集讨薪"), []);
+    let orders = crate::access::reassign::orders(&world, "he");
+    assert!(!orders.is_empty() && orders.iter().all(|(.., confirmed)| *confirmed), "{orders:?}");
+    // Before it forgot, it handed in what the restored server lacked.
+    assert_eq!(world.case(third).narrative, "楼道堆物。");
+    assert_eq!(world.case(open).narrative, "邻里噪音。");
+    world.check_rebuild();
+}

@@ -13,7 +13,9 @@ pub mod vectors;
 pub mod wire;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::{Arc, OnceLock};
 
 use server::app::App;
 use server::clock::{DemoClock, SystemEntropy};
@@ -36,6 +38,20 @@ pub const HOUR: i64 = 60 * MINUTE;
 /// The community of the seed's case.
 pub fn biyan() -> AreaCode {
     AreaCode::new("GM-BIYAN").unwrap()
+}
+
+/// The program, as it is built from what stands here.
+pub fn program() -> PathBuf {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    let build = || {
+        let mut cargo = Command::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".into()));
+        // Both packages: the same features, and so the same build, as that of the tests themselves.
+        cargo.args(["build", "--quiet", "--locked", "-p", "server", "-p", "tests", "--bin", "fengqiao"]);
+        assert!(cargo.status().unwrap().success(), "the program was not built");
+        let here = std::env::current_exe().unwrap();
+        here.parent().unwrap().with_file_name(format!("fengqiao{}", std::env::consts::EXE_SUFFIX))
+    };
+    BUILT.get_or_init(build).clone()
 }
 
 /// A server with the demo's areas and people, at nine o'clock on 17 May 2019.
@@ -225,6 +241,16 @@ impl World {
             .header("Authorization", format!("Bearer {token}"))
             .header("Content-Type", media_type);
         read(request.send(body).unwrap())
+    }
+
+    /// Runs the program on this world's database; gives how it ended, what it said and what it complained of.
+    pub fn run(&self, arguments: &[&str]) -> (Option<i32>, String, String) {
+        let mut command = Command::new(program());
+        let ran =
+            command.current_dir(self.dir.path()).args(["--database", &self.database.url]).args(arguments).output();
+        let ran = ran.unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (ran.status.code(), text(ran.stdout), text(ran.stderr))
     }
 
     /// Edits a case at a desk.

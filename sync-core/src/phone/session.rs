@@ -20,7 +20,7 @@ use crate::limits;
 use crate::phone::ChangeNotice;
 use crate::store::decisions;
 use crate::store::documents::{self, CursorRow};
-use crate::store::{meta_json, outbox, peers, pledges, set_meta_json, standing};
+use crate::store::{list, meta_json, outbox, peers, pledges, set_meta_json, standing};
 use crate::sync::orders::Confirmed;
 use crate::sync::token;
 use crate::sync::wire::{
@@ -321,7 +321,7 @@ impl SyncSession {
         for id in asked.iter().filter(|id| !response.wanted.iter().any(|w| w.document == **id)) {
             documents::mark_synced(tx, *id, response.now_ms)?;
         }
-        let cursors: Vec<_> = response
+        let mut cursors: Vec<_> = response
             .cursors
             .iter()
             .map(|c| CursorRow {
@@ -331,6 +331,12 @@ impl SyncSession {
                 scope: c.scope,
             })
             .collect();
+        // A community of which something is left here is named until the server orders it to be forgotten.
+        for before in documents::cursors(tx)? {
+            if cursors.iter().all(|c| c.community != before.community) && list::holds(tx, &before.community)? {
+                cursors.push(before);
+            }
+        }
         documents::set_cursors(tx, &cursors)?;
         documents::forget_wholly(tx)?;
         if let Some(grants) = &response.grants

@@ -275,6 +275,12 @@ pub fn away_since(conn: &Connection, id: DocumentId) -> Result<Option<i64>, Stor
     Ok(row.flatten())
 }
 
+/// Whether anything of a community stands in the list, be it away.
+pub fn holds(conn: &Connection, community: &str) -> Result<bool, StoreError> {
+    let query = "SELECT EXISTS (SELECT 1 FROM list WHERE community = ?1)";
+    Ok(conn.prepare_cached(query)?.query_row([community], |r| r.get(0))?)
+}
+
 /// Takes the rows of a community out.
 pub fn forget_community(tx: &Transaction<'_>, community: &str) -> Result<(), StoreError> {
     tx.execute("DELETE FROM list WHERE community = ?1", [community])?;

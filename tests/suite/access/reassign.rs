@@ -23,7 +23,7 @@ fn act(world: &World, path: &str, body: &Value) -> (u16, Value) {
 }
 
 /// Hands the first grid of 碧眼 from one worker to another.
-pub(super) fn reassign(world: &World, from: &str, to: &str) {
+pub(crate) fn reassign(world: &World, from: &str, to: &str) {
     let body = json!({"role": "grid_worker", "from": id_of(world, from), "to": id_of(world, to)});
     let (status, reply) = act(world, &format!("/v1/areas/{GRID}/reassign"), &body);
     assert_eq!(status, 200, "{reply}");
@@ -49,7 +49,7 @@ fn quarantine(world: &World) -> Vec<Value> {
 }
 
 /// Orders to somebody's only phone: kind and whether it was confirmed.
-pub(super) fn orders(world: &World, login: &str) -> Vec<(String, String, bool)> {
+pub(crate) fn orders(world: &World, login: &str) -> Vec<(String, String, bool)> {
     let token = world.token("admin");
     let (_, devices) = world.get("/v1/devices", Some(&token));
     let user = id_of(world, login);
