@@ -196,11 +196,17 @@ async fn work(
     serving.await.map_err(std::io::Error::other)?
 }
 
-/// How often what need not be remembered is forgotten.
+/// How often what need not be remembered is forgotten, and the database looks at itself.
 const HOUSE_EVERY: Duration = Duration::from_secs(600);
 
 async fn keep_house(app: Arc<App>, mut stop: watch::Receiver<bool>) {
     loop {
+        let inner = Arc::clone(&app);
+        match tokio::task::spawn_blocking(move || inner.db.learn()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "how the rows are spread was not learnt"),
+            Err(error) => tracing::error!(%error, "how the rows are spread was not learnt"),
+        }
         tokio::select! {
             _ = stop.changed() => return,
             () = tokio::time::sleep(HOUSE_EVERY) => {}

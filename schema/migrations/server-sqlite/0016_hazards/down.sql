@@ -1,0 +1,1 @@
+DROP INDEX patrols_hazards;
