@@ -77,6 +77,41 @@ fn a_supervisor_lets_a_change_out_of_quarantine_and_it_stands_under_its_authors_
 }
 
 #[test]
+fn quarantine_is_read_and_decided_from_the_command_line_in_the_name_of_who_may() {
+    let world = World::new();
+    let note = |text: &str| vec![event(EventKind::Note, json!({ "text": text }))];
+    let (he, case) = refused(&world, &[note("工人已回宿舍。")]);
+    let (code, listed, _) = world.run(&["quarantine", "list", "--as", "community"]);
+    assert_eq!((code, listed.lines().count()), (Some(0), 1), "{listed}");
+    let entry: Value = serde_json::from_str(&listed).unwrap();
+    let id = entry["id"].as_str().unwrap();
+    assert!(entry["preview"].as_str().unwrap().contains("工人已回宿舍"), "{entry}");
+    let (code, shown, _) = world.run(&["quarantine", "show", id, "--as", "community"]);
+    assert_eq!((code, serde_json::from_str::<Value>(&shown).unwrap()["id"].as_str()), (Some(0), Some(id)));
+    // Who looks after another community sees nothing, and decides nothing; a dismissal says why.
+    assert_eq!(world.run(&["quarantine", "list", "--as", "baihua"]).1, "");
+    for (arguments, told) in [
+        (vec!["quarantine", "accept", id, "--as", "baihua"], "no such"),
+        (vec!["quarantine", "accept", id, "--as", "nobody"], "no account `nobody`"),
+        (vec!["quarantine", "dismiss", id, "--as", "community"], "say why"),
+    ] {
+        let (code, _, complaint) = world.run(&arguments);
+        assert!(code == Some(2) && complaint.contains(told), "{arguments:?}: {complaint}");
+    }
+    let (code, said, complaint) = world.run(&["quarantine", "accept", id, "--as", "community", "--reason", "属实"]);
+    assert!(code == Some(0) && said.contains(id), "{said} {complaint}");
+    let by: Vec<_> =
+        world.case(case).timeline.iter().filter(|e| e.kind == EventKind::Note).map(|e| e.by.user).collect();
+    assert_eq!(by, [he.core().identity().unwrap().unwrap().user]);
+    let (_, log) = world.get("/v1/audit", Some(&world.token("admin")));
+    let acts: Vec<&str> = log["items"].as_array().unwrap().iter().filter_map(|a| a["action"].as_str()).collect();
+    for act in ["quarantine.list", "quarantine.read", "quarantine.decide", "session.open"] {
+        assert!(acts.contains(&act), "{act}: {acts:?}");
+    }
+    world.check_rebuild();
+}
+
+#[test]
 fn what_hangs_together_in_quarantine_is_decided_together() {
     let world = World::new();
     let chain = [

@@ -3,6 +3,7 @@
 use clap::Subcommand;
 use serde::Serialize;
 
+use super::operate::noted;
 use super::{Failure, open, say};
 use crate::app::App;
 use crate::config::Config;
@@ -46,6 +47,9 @@ pub(super) fn attachments(config: Config, command: &AttachmentsCommand) -> Resul
     match command {
         AttachmentsCommand::Status => say(&serde_json::to_string_pretty(&runtime.block_on(status(&app))?)?),
         AttachmentsCommand::Verify { deep, repair } => {
+            if *repair {
+                noted(&app.db, "attachments.repair", "attachments")?;
+            }
             let report = runtime.block_on(verify::verify(&app, *deep, *repair))?;
             say(&serde_json::to_string_pretty(&report)?)?;
             if report.is_clean() || *repair {
@@ -54,6 +58,9 @@ pub(super) fn attachments(config: Config, command: &AttachmentsCommand) -> Resul
             Err(Failure::from("contents are lost; `--repair` makes phones supply them again"))
         }
         AttachmentsCommand::Gc { dry_run } => {
+            if !dry_run {
+                noted(&app.db, "attachments.collect", "attachments")?;
+            }
             say(&serde_json::to_string_pretty(&runtime.block_on(gc::collect(&app, *dry_run))?)?)
         }
     }

@@ -51,10 +51,10 @@ pub(super) fn serve(config: Config, migrate: bool) -> Result<(), Failure> {
 }
 
 pub(super) fn migrate(config: &Config) -> Result<(), Failure> {
-    let ran = Database::open(&config.database)?.migrate()?;
-    if ran.is_empty() {
-        return say("nothing to migrate");
-    }
+    let db = Database::open(&config.database)?;
+    let ran = db.migrate()?;
+    let Some(last) = ran.last() else { return say("nothing to migrate") };
+    noted(&db, "tables.migrate", last)?;
     ran.iter().try_for_each(|name| say(&format!("migrated {name}")))
 }
 
@@ -129,7 +129,7 @@ pub(super) fn rebuild(config: Config, check: bool) -> Result<(), Failure> {
 }
 
 /// Writes down what the operator does, when it is no transaction of its own.
-fn noted(db: &Database, action: &'static str, object: impl ToString) -> Result<(), Failure> {
+pub(super) fn noted(db: &Database, action: &'static str, object: impl ToString) -> Result<(), Failure> {
     let act = Act::new(&Origin::operator(), action, object);
     Ok(db.transaction(|conn| act.record(conn, SystemClock.now_ms(), &crate::clock::SystemEntropy))?)
 }

@@ -1,6 +1,7 @@
 //! Commands for what was refused: reading and deciding it, in the name of an account that may.
 
 use clap::Subcommand;
+use diesel::Connection as _;
 use serde_json::json;
 use sync_core::authority::Subject;
 
@@ -9,7 +10,7 @@ use crate::accounts::{grants, users};
 use crate::app::App;
 use crate::audit::{Act, Origin};
 use crate::config::Config;
-use crate::db::AnyConnection;
+use crate::db::{AnyConnection, DbError};
 use crate::quarantine::{self, Decided, DecisionError};
 use crate::queries::{self, QuarantineFilter};
 
@@ -60,6 +61,12 @@ fn subject(app: &App, conn: &mut AnyConnection, login: &str) -> Result<Subject, 
     Ok(grants::now(conn, id, app.now_ms())?)
 }
 
+/// Writes down that somebody reads what was refused, before it is shown.
+fn noted(app: &App, conn: &mut AnyConnection, action: &'static str, object: &str, login: &str) -> Result<(), DbError> {
+    let act = Act::new(&Origin::operator(), action, object).detail(json!({ "as": login }));
+    conn.transaction(|conn| act.record(conn, app.now_ms(), &app.entropy))
+}
+
 /// What the asker can mend ends with 2.
 fn told(error: DecisionError) -> Failure {
     match error {
@@ -75,6 +82,7 @@ pub(super) fn run(config: Config, command: QuarantineCommand) -> Result<(), Fail
             let mut filter = QuarantineFilter { state, text, limit: Some(queries::PAGE_MAX), ..Default::default() };
             let mut conn = app.db.get()?;
             let communities = quarantine::communities(&subject(&app, &mut conn, &login)?);
+            noted(&app, &mut conn, "quarantine.list", "quarantine", &login)?;
             loop {
                 let page = queries::quarantine_page(&mut conn, &communities, &filter)?.map_err(Failure::input)?;
                 page.items.iter().try_for_each(|row| say(&serde_json::to_string(row)?))?;
@@ -89,6 +97,7 @@ pub(super) fn run(config: Config, command: QuarantineCommand) -> Result<(), Fail
             let communities = quarantine::communities(&subject(&app, &mut conn, &login)?);
             let row = queries::quarantine_entry(&mut conn, &communities, &id)?;
             let row = row.ok_or_else(|| Failure::input(DecisionError::NotFound))?;
+            noted(&app, &mut conn, "quarantine.read", &id, &login)?;
             say(&serde_json::to_string_pretty(&row)?)
         }
         QuarantineCommand::Accept(decision) => decide(&app, &decision, true),

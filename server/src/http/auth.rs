@@ -21,6 +21,7 @@ use crate::accounts::lockout::{self, Attempt};
 use crate::accounts::sessions::{Lifetime, Opened, RefreshError};
 use crate::accounts::{devices, grants, password, sessions, users};
 use crate::app::App;
+use crate::audit::{Act, Origin};
 use crate::db::{AnyConnection, DbError};
 
 const PASSWORD_BYTES_MAX: usize = 1_024;
@@ -257,6 +258,8 @@ pub(crate) async fn open_session(
                     .remedy("sign in without it and register the phone anew"));
             }
         }
+        let origin = Origin { user: id, device, from: address.to_string() };
+        Act::new(&origin, "session.open", id).record(conn, inner.now_ms(), &inner.entropy)?;
         Ok(sessions::open(conn, id, device, inner.now_ms(), &lifetime(&inner), &inner.entropy)?)
     })
     .await
@@ -296,9 +299,19 @@ pub(super) async fn refresh(
 #[utoipa::path(post, path = "/v1/auth/logout", tag = "accounts",
     responses((status = 204), (status = 401, body = ProblemBody)))]
 pub(super) async fn logout(app: web::Data<App>, principal: Principal) -> Result<HttpResponse, Problem> {
-    let (session, now_ms): (Uuid, i64) = (principal.session, app.now_ms());
-    app.transact(move |conn| sessions::revoke(conn, session, now_ms)).await?;
+    close_session(&app, principal).await?;
     Ok(HttpResponse::NoContent().finish())
+}
+
+/// Ends the session of who asks.
+pub(crate) async fn close_session(app: &web::Data<App>, principal: Principal) -> Result<(), Problem> {
+    let inner = app.clone();
+    app.transact(move |conn| -> Result<(), Problem> {
+        let (session, now_ms): (Uuid, i64) = (principal.session, inner.now_ms());
+        Act::new(&principal.origin(), "session.close", principal.user).record(conn, now_ms, &inner.entropy)?;
+        Ok(sessions::revoke(conn, session, now_ms)?)
+    })
+    .await
 }
 
 /// Who asks.

@@ -1,6 +1,5 @@
 //! Broken import files, by the library and by the program itself: line and column are named, and nothing of the file is taken.
 
-use std::path::PathBuf;
 use std::process::Command;
 
 use server::areas::{self, ImportError};
@@ -42,19 +41,9 @@ fn a_broken_file_is_told_line_and_column_and_leaves_the_areas_alone() {
     }
 }
 
-/// The program, if it was built beside the tests.
-fn program() -> Option<PathBuf> {
-    let here = std::env::current_exe().unwrap();
-    let path = here.parent()?.parent()?.join(format!("fengqiao{}", std::env::consts::EXE_SUFFIX));
-    path.is_file().then_some(path)
-}
-
 #[test]
 fn the_program_names_file_line_and_column_and_ends_with_2() {
-    let Some(program) = program() else {
-        eprintln!("skipped: the program was not built; `cargo build` makes it");
-        return;
-    };
+    let program = tests::program();
     let dir = tempfile::tempdir().unwrap();
     for (name, text, (line, column), told) in BROKEN {
         std::fs::write(dir.path().join(name), text).unwrap();

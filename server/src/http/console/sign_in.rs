@@ -10,7 +10,6 @@ use super::gate::{self, Sent, Visitor};
 use super::page::{self, Frame, Told};
 use super::see;
 use super::words::{self, Words};
-use crate::accounts::sessions;
 use crate::app::App;
 use crate::http::auth;
 use crate::http::guard::client_address;
@@ -90,8 +89,7 @@ pub(super) async fn sign_in(app: web::Data<App>, request: HttpRequest, sent: Sen
 /// Ends the session.
 pub(super) async fn sign_out(visitor: Visitor, app: web::Data<App>, sent: Sent) -> Result<HttpResponse, Problem> {
     visitor.must_own(&sent)?;
-    let (session, now_ms) = (visitor.principal.session, app.now_ms());
-    app.transact(move |conn| sessions::revoke(conn, session, now_ms)).await?;
+    auth::close_session(&app, visitor.principal).await?;
     let mut answer = see("/sign-in");
     let mut gone = gate::cookie(&app, gate::COOKIE, String::new());
     gone.make_removal();
