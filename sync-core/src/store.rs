@@ -259,6 +259,7 @@ mod tests {
             .unwrap();
         }
         let store = Store::open(&path, &KEY).unwrap();
+        store.write(list::refresh).unwrap();
         let found: i64 = store
             .read(|c| {
                 Ok::<_, StoreError>(c.query_row(

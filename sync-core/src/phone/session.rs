@@ -311,6 +311,7 @@ impl SyncSession {
             }
             documents::mark_synced(tx, delivery.document, response.now_ms)?;
         }
+        list::index(tx)?;
         for decision in &response.decisions {
             decisions::note(tx, decision)?;
         }

@@ -160,7 +160,8 @@ fn nothing_of_a_purged_record_stays_in_the_index() {
         .write(|tx| {
             // Neighbouring terms are stored without what they share: these share nothing.
             list::put(tx, &row(1, "qzx"))?;
-            list::put(tx, &row(2, "kwj"))
+            list::put(tx, &row(2, "kwj"))?;
+            list::index(tx)
         })
         .unwrap();
     let traces = |word: &str| -> i64 {

@@ -165,7 +165,7 @@ const COLUMNS: &str = "document, kind, community, title, status, level, category
                        conflicts, passages, needs_review, away_ms";
 const PLACES: &str = "?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, NULL";
 
-/// Notes how a document stands. A new one is searched from now on; what is new in one that was there is put into the index when somebody
+/// Notes how a document stands. The words of a new one are taken down, and found once [`index`] has them; what is new in one that was there is put into the index when somebody
 /// searches ([`refresh`]): taking a long text out of it and putting it in again, at every edit, is much of the cost.
 pub fn note(tx: &Transaction<'_>, document: &Document) -> Result<(), StoreError> {
     let mut row = row_of(document);
@@ -200,11 +200,10 @@ pub fn note(tx: &Transaction<'_>, document: &Document) -> Result<(), StoreError>
     put(tx, &row)
 }
 
-/// Whether there are records whose newest words are not in the index yet.
+/// Whether there are records whose words, or newest words, are not in the index yet.
 pub fn is_stale(conn: &Connection) -> Result<bool, StoreError> {
-    let found =
-        conn.prepare_cached("SELECT 1 FROM list WHERE stale = 1 LIMIT 1")?.query_row([], |_| Ok(())).optional()?;
-    Ok(found.is_some())
+    let query = "SELECT EXISTS (SELECT 1 FROM list WHERE stale = 1) OR EXISTS (SELECT 1 FROM list WHERE indexed = 0)";
+    Ok(conn.prepare_cached(query)?.query_row([], |r| r.get(0))?)
 }
 
 /// Puts the newest words of every record into the index. A record that cannot be read stays as it is found now.
@@ -223,6 +222,14 @@ pub fn refresh(tx: &Transaction<'_>) -> Result<(), StoreError> {
         }
         tx.prepare_cached("UPDATE list SET stale = 0 WHERE document = ?1")?.execute([&id])?;
     }
+    index(tx)
+}
+
+/// Puts the words of all records into the index that were taken down since it was last asked.
+pub fn index(tx: &Transaction<'_>) -> Result<(), StoreError> {
+    let fresh = "INSERT INTO search (rowid, text) SELECT number, text FROM list WHERE indexed = 0 ORDER BY number";
+    tx.prepare_cached(fresh)?.execute([])?;
+    tx.prepare_cached("UPDATE list SET indexed = 1 WHERE indexed = 0")?.execute([])?;
     Ok(())
 }
 
