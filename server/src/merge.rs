@@ -29,7 +29,7 @@ use crate::erasure;
 use crate::journal::{self, Append, Grown};
 use crate::moves;
 use crate::objects::refs;
-use crate::projection::{self, Arrival, Law};
+use crate::projection::{self, Arrival, Law, Searchable};
 
 /// What a merge needs to know beside what is merged.
 pub struct Context<'a> {
@@ -93,6 +93,7 @@ pub fn bundle(
         );
         results.extend(taken?);
     }
+    projection::index(conn, shelf.searchable)?;
     Ok(results)
 }
 
@@ -137,7 +138,7 @@ fn document_entry(
     if let Some(document) = &mut document
         && !verdict.accepted.is_empty()
     {
-        accept(conn, context, bundle, document, &mut verdict, tokens, (before, &mut shelf.names))?;
+        accept(conn, context, bundle, document, &mut verdict, tokens, (before, shelf))?;
     }
     Ok(verdict.results)
 }
@@ -149,7 +150,7 @@ fn accept(
     document: &mut Document,
     verdict: &mut Verdict,
     tokens: &[i64],
-    (before, names): (Option<Place>, &mut Names),
+    (before, shelf): (Option<Place>, &mut Shelf),
 ) -> Result<(), DbError> {
     let mut appends: Vec<Append> = Vec::with_capacity(verdict.accepted.len() + 1);
     let mut witnesses: Vec<(EventId, Witness)> = Vec::new();
@@ -171,8 +172,9 @@ fn accept(
     let used: BTreeSet<ActorId> = verdict.accepted.iter().map(|a| a.inspected.raw.actor).collect();
     let actors: Vec<_> = used.into_iter().map(|a| (a, bundle.user)).collect();
     let vouched = Vouched { witnesses, actors, named, accepted: Vec::new() };
-    appends.extend(vouch(conn, context, document, &vouched, names)?);
-    let positions = commit(conn, context, document, &appends, before.as_ref())?;
+    appends.extend(vouch(conn, context, document, &vouched, &mut shelf.names)?);
+    let (positions, searchable) = commit(conn, context, document, &appends, before.as_ref())?;
+    shelf.searchable.extend(searchable);
     let mut positions = positions.into_iter();
     for result in &mut verdict.results {
         if let PushOutcome::Accepted(position) = &mut result.outcome {
@@ -226,7 +228,7 @@ pub(crate) fn enter(
         appends.push(Append { change: raw, author, device, written_ms, witness });
     }
     appends.extend(vouch(conn, context, document, &vouched, &mut Names::new())?);
-    commit(conn, context, document, &appends, before).map(|_| ())
+    commit_one(conn, context, document, &appends, before)
 }
 
 /// What the server writes down about what it takes in.
@@ -281,18 +283,29 @@ pub(crate) fn adopt(conn: &mut AnyConnection, context: &Context<'_>, document: &
         witness: Witness::server(context.now_ms),
     };
     let appends: Vec<_> = document.changes().into_iter().map(append).collect();
-    commit(conn, context, document, &appends, None)?;
-    Ok(())
+    commit_one(conn, context, document, &appends, None)
 }
 
-/// Appends, stores and projects: the end of every way through the door.
+/// Appends, stores, projects and has one document found: the end of every way through the door that takes no other along.
+fn commit_one(
+    conn: &mut AnyConnection,
+    context: &Context<'_>,
+    document: &Document,
+    appends: &[Append],
+    before: Option<&Place>,
+) -> Result<(), DbError> {
+    let (_, searchable) = commit(conn, context, document, appends, before)?;
+    projection::index(conn, searchable)
+}
+
+/// Appends, stores and projects: the end of every way through the door. Gives the positions, and what the search index must take up.
 fn commit(
     conn: &mut AnyConnection,
     context: &Context<'_>,
     document: &Document,
     appends: &[Append],
     before: Option<&Place>,
-) -> Result<Vec<i64>, DbError> {
+) -> Result<(Vec<i64>, Option<Searchable>), DbError> {
     let meta = document.meta();
     let is_known = before.is_some();
     let positions = journal::append(conn, &meta.community, meta.id, appends)?;
@@ -308,8 +321,8 @@ fn commit(
     let came = |append: Option<&Append>| append.map_or(context.now_ms, |a| a.witness.received_ms);
     let arrival =
         Arrival { first_ms: first_ms.unwrap_or(came(appends.first())), last_ms: came(appends.last()), position };
-    projection::write(conn, &projection::compute(document, arrival, context.law)?, is_known)?;
-    Ok(positions)
+    let searchable = projection::write(conn, &projection::compute(document, arrival, context.law)?, is_known)?;
+    Ok((positions, searchable))
 }
 
 fn first_arrival(conn: &mut AnyConnection, document: DocumentId) -> Result<Option<i64>, DbError> {
@@ -355,8 +368,7 @@ fn by_desk(
     }];
     let vouched = Vouched { witnesses, actors: vec![(actor, user)], named, accepted: Vec::new() };
     appends.extend(vouch(conn, context, document, &vouched, &mut Names::new())?);
-    commit(conn, context, document, &appends, before)?;
-    Ok(())
+    commit_one(conn, context, document, &appends, before)
 }
 
 /// Makes a document at a desk.

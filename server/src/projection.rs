@@ -1,6 +1,8 @@
 //! Projections: the rows that lists, queues and pages read, computed from a document alone. Written in the transaction that
 //! appends to the journal; `rebuild` recomputes them and must come to the same bytes.
 
+use std::collections::BTreeMap;
+
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Text};
 use sha2::{Digest, Sha256};
@@ -170,7 +172,8 @@ pub fn compute(document: &Document, arrival: Arrival, law: &Law) -> Result<Rows,
     }
 }
 
-fn title(state: &CaseState) -> String {
+/// What a case is called where there is no more room: its title, else how its narrative begins, else where it is.
+pub(crate) fn title(state: &CaseState) -> String {
     if let Some(title) = state.text("title") {
         return Sight::list().text(title);
     }
@@ -295,9 +298,19 @@ fn patrol_rows(document: &Document, state: &PatrolState, arrival: Arrival) -> Re
     })))
 }
 
+/// Terms by which a case is to be found, not yet in the search index.
+#[derive(Debug)]
+#[must_use = "the case is not found until `index` has it"]
+pub struct Searchable {
+    search_id: i64,
+    grams: Vec<String>,
+    known: bool,
+}
+
 /// Writes the rows of a document in the place of those it has; `known` says whether it may have some. What has not changed is not
-/// written again: indexes cost more than looking.
-pub fn write(conn: &mut AnyConnection, rows: &Rows, known: bool) -> Result<(), DbError> {
+/// written again: indexes cost more than looking. Gives what the search index must take up in the same transaction.
+pub fn write(conn: &mut AnyConnection, rows: &Rows, known: bool) -> Result<Option<Searchable>, DbError> {
+    let mut searchable = None;
     match rows {
         Rows::Patrol(row) => {
             if known {
@@ -317,13 +330,13 @@ pub fn write(conn: &mut AnyConnection, rows: &Rows, known: bool) -> Result<(), D
                 diesel::update(cases::table.find(&row.document)).set(row.as_ref()).execute(conn)?;
             }
             if searched.as_ref().is_none_or(|(text, numbers)| (text, numbers) != (&row.search_text, &row.numbers)) {
-                index(conn, row, searched.is_some())?;
+                searchable = Some(terms(row, searched.is_some()));
             }
             obligations_of(conn, &row.document, due, known)?;
             notifications_of(conn, &row.document, told, known)?;
         }
     }
-    Ok(())
+    Ok(searchable)
 }
 
 fn obligations_of(conn: &mut AnyConnection, id: &str, due: &[ObligationRow], known: bool) -> Result<(), DbError> {
@@ -352,19 +365,34 @@ fn notifications_of(conn: &mut AnyConnection, id: &str, told: &[NotificationRow]
     Ok(())
 }
 
-/// The search index differs: SQLite has a full-text table, PostgreSQL an array with a GIN index.
-fn index(conn: &mut AnyConnection, row: &CaseRow, known: bool) -> Result<(), DbError> {
+fn terms(row: &CaseRow, known: bool) -> Searchable {
     let mut grams = search::bigrams(&row.search_text);
     grams.extend(row.numbers.split_whitespace().map(number_term));
+    Searchable { search_id: row.search_id, grams, known }
+}
+
+/// Puts cases into the search index, all of a transaction together and in the order of their numbers: SQLite's full-text table writes
+/// out what it has gathered before every statement of several rows, and whenever a number does not follow; so that a case at a time makes
+/// as many small pieces, which it must then put together again.
+pub fn index(conn: &mut AnyConnection, cases: impl IntoIterator<Item = Searchable>) -> Result<(), DbError> {
+    let mut last: BTreeMap<i64, Searchable> = BTreeMap::new();
+    for case in cases {
+        // What was written first tells whether the index had it before.
+        let known = last.get(&case.search_id).map_or(case.known, |before| before.known);
+        last.insert(case.search_id, Searchable { known, ..case });
+    }
+    last.into_values().try_for_each(|case| index_one(conn, case))
+}
+
+/// The search index differs: SQLite has a full-text table, PostgreSQL an array with a GIN index.
+fn index_one(conn: &mut AnyConnection, Searchable { search_id, grams, known }: Searchable) -> Result<(), DbError> {
     match conn {
         AnyConnection::Sqlite(c) => {
             if known {
-                diesel::sql_query("DELETE FROM case_search WHERE rowid = ?")
-                    .bind::<BigInt, _>(row.search_id)
-                    .execute(c)?;
+                diesel::sql_query("DELETE FROM case_search WHERE rowid = ?").bind::<BigInt, _>(search_id).execute(c)?;
             }
             diesel::sql_query("INSERT INTO case_search (rowid, grams) VALUES (?, ?)")
-                .bind::<BigInt, _>(row.search_id)
+                .bind::<BigInt, _>(search_id)
                 .bind::<Text, _>(grams.join(" "))
                 .execute(c)?;
         }
@@ -373,7 +401,7 @@ fn index(conn: &mut AnyConnection, row: &CaseRow, known: bool) -> Result<(), DbE
                 "INSERT INTO case_search (search_id, grams) VALUES ($1, $2) \
                  ON CONFLICT (search_id) DO UPDATE SET grams = EXCLUDED.grams",
             )
-            .bind::<BigInt, _>(row.search_id)
+            .bind::<BigInt, _>(search_id)
             .bind::<Array<Text>, _>(grams)
             .execute(c)?;
         }

@@ -72,7 +72,8 @@ fn one(conn: &mut AnyConnection, id: &str, law: &Law, write: bool, report: &mut 
         journal::store(conn, &document, last.position, Grown::Whole)?;
         diesel::delete(attachment_refs::table.filter(attachment_refs::document.eq(id))).execute(conn)?;
         refs::note(conn, &document)?;
-        return projection::write(conn, &rows, true);
+        let searchable = projection::write(conn, &rows, true)?;
+        return projection::index(conn, searchable);
     }
     if !journal::has(conn, &document)? {
         report.differing.push(format!("documents {id}"));

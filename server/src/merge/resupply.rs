@@ -13,7 +13,7 @@ use sync_core::sync::server;
 use sync_core::sync::wire::{Bytes, Delivery};
 use sync_core::time::{TimeBasis, Witness};
 
-use super::{Context, commit};
+use super::{Context, commit_one};
 use crate::db::tables::{actors, quarantine};
 use crate::db::{AnyConnection, DbError};
 use crate::erasure;
@@ -70,7 +70,7 @@ pub(crate) fn resupply(
         for inspected in entered {
             appends.push(append(conn, context, proof, &document, inspected)?);
         }
-        commit(conn, context, &document, &appends, before.as_ref())?;
+        commit_one(conn, context, &document, &appends, before.as_ref())?;
         decided(conn, context, handed, &appends)?;
     }
     Ok(answer(taken, refused))

@@ -1,4 +1,5 @@
-//! What the documents of a bundle stand on, fetched at once: the documents, what stands in quarantine, where they used to lie. It only reads.
+//! What the documents of a bundle stand on, fetched at once: the documents, what stands in quarantine, where they used to lie. It only
+//! reads.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,6 +12,7 @@ use sync_core::sync::wire::BundleEntry;
 
 use crate::db::tables::quarantine;
 use crate::db::{AnyConnection, DbError};
+use crate::projection::Searchable;
 use crate::{journal, moves};
 
 /// What people are called, looked up once in a merge.
@@ -23,6 +25,8 @@ pub(super) struct Shelf {
     pub(super) quarantined: BTreeMap<DocumentId, BTreeMap<ChangeHash, (RefusalCode, String)>>,
     pub(super) former: BTreeMap<DocumentId, Vec<FormerPlace>>,
     pub(super) names: Names,
+    /// What the search index takes up when all is merged.
+    pub(super) searchable: Vec<Searchable>,
 }
 
 impl Shelf {
@@ -45,7 +49,7 @@ impl Shelf {
             }
         }
         let former = moves::former(conn, &ids)?;
-        Ok(Self { standing, asked, quarantined, former, names: Names::new() })
+        Ok(Self { standing, asked, quarantined, former, names: Names::new(), searchable: Vec::new() })
     }
 
     /// A document as it is now: what was fetched counts once, because the merge itself goes on changing it.

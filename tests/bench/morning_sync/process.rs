@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 /// The program, built as it is now.
@@ -26,9 +27,14 @@ pub(crate) struct Process {
     pub(crate) url: String,
 }
 
+/// Whether there is a core for the server and one for the phones. Asked once, before this process keeps to its own: afterwards it sees one.
+fn two_cores() -> bool {
+    static TWO: OnceLock<bool> = OnceLock::new();
+    *TWO.get_or_init(|| std::thread::available_parallelism().is_ok_and(|n| n.get() > 1))
+}
+
 fn pinned(core: usize, program: &Path) -> Command {
-    let two = std::thread::available_parallelism().is_ok_and(|n| n.get() > 1);
-    if !two {
+    if !two_cores() {
         return Command::new(program);
     }
     let mut command = Command::new("taskset");
@@ -38,9 +44,10 @@ fn pinned(core: usize, program: &Path) -> Command {
 
 /// Keeps this process off the server's core.
 pub(crate) fn step_aside() {
-    if std::thread::available_parallelism().is_ok_and(|n| n.get() > 1) {
+    if two_cores() {
         let own = std::process::id().to_string();
-        let _ = Command::new("taskset").args(["-a", "-cp", "1", &own]).stdout(Stdio::null()).status();
+        let done = Command::new("taskset").args(["-a", "-cp", "1", &own]).stdout(Stdio::null()).status();
+        assert!(done.is_ok_and(|status| status.success()), "taskset keeps the phones off the server's core");
     }
 }
 
