@@ -8,6 +8,7 @@ use sync_core::ids::UserId;
 use sync_core::shape::{DocumentKind, FieldValue, Holds};
 
 use super::format;
+use super::forms::Choice;
 use super::words::Words;
 use crate::areas;
 use crate::db::{AnyConnection, DbError};
@@ -55,7 +56,8 @@ pub(super) struct Changes {
     pub(super) all: Vec<Change>,
     /// Where each stands in the journal, also those that are left out.
     pub(super) positions: BTreeMap<ChangeHash, i64>,
-    areas: BTreeMap<String, String>,
+    /// Areas by code, cases by id.
+    names: BTreeMap<String, String>,
     attachments: BTreeMap<String, String>,
 }
 
@@ -136,7 +138,13 @@ impl Changes {
         }
         let codes: Vec<String> = codes.into_iter().collect();
         let attachments = document.attachments().into_iter().map(|(hash, a)| (hash, sight.text(&a.name)));
-        Ok(Self { all: changes, positions, areas: areas::names(conn, &codes)?, attachments: attachments.collect() })
+        Ok(Self { all: changes, positions, names: areas::names(conn, &codes)?, attachments: attachments.collect() })
+    }
+
+    /// Has documents called by their titles instead of their ids.
+    pub(super) fn with_titles(mut self, titled: &[Choice]) -> Self {
+        self.names.extend(titled.iter().map(|t| (t.value.clone(), t.label.clone())));
+        self
     }
 
     /// What a change did, in words.
@@ -146,7 +154,9 @@ impl Changes {
 
     fn value(&self, kind: DocumentKind, path: &str, value: &FieldValue, w: Words) -> String {
         match (holds_of(kind, path), value.as_str()) {
-            (Some(Holds::Area), Some(code)) => self.areas.get(code).cloned().unwrap_or_else(|| code.to_owned()),
+            (Some(Holds::Area | Holds::Document), Some(code)) => {
+                self.names.get(code).cloned().unwrap_or_else(|| code.to_owned())
+            }
             (holds, _) => format::value(value, holds, w),
         }
     }

@@ -26,6 +26,7 @@ use crate::http::patrols as api;
 use crate::http::problem::Problem;
 use crate::journal;
 use crate::masking::Sight;
+use crate::projection;
 use crate::queries::PatrolFilter;
 
 struct Row {
@@ -148,11 +149,12 @@ fn around(conn: &mut AnyConnection, principal: &Principal, state: &PatrolState) 
         if visible(conn, principal, id, DocumentKind::Case).is_ok()
             && let Some(case) = journal::load(conn, id)?
         {
-            let title = folded_case(&case).text("title").map(|t| sight.text(t)).unwrap_or_else(|| id.to_string());
-            cases.push(Choice { value: id.to_string(), label: title });
+            let title = Some(projection::title(&folded_case(&case))).filter(|t| !t.is_empty());
+            cases.push(Choice { value: id.to_string(), label: title.unwrap_or_else(|| id.to_string()) });
         }
     }
-    Ok(Around { names: areas::names(conn, &codes)?, cases, changes: Changes::read(conn, &document, &sight, true)? })
+    let changes = Changes::read(conn, &document, &sight, true)?.with_titles(&cases);
+    Ok(Around { names: areas::names(conn, &codes)?, cases, changes })
 }
 
 /// One record.
