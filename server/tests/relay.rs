@@ -62,6 +62,13 @@ fn relay_files_are_handed_in_from_the_command_line_and_give_receipts() {
     let (code, out, _) = run(folder.path(), &["relay", "import", "card.fqr"]);
     assert!(code == Some(0) && out.contains("\"duplicates\":2"), "{out}");
     assert_eq!(run(folder.path(), &["relay", "import", "card.fqr", "--receipts", "back.fqr"]).0, Some(2));
+    // Scanned codes, each twice and in one file.
+    let draft = DraftInput { community: "BY".into(), fields: FieldMap::new(), wording: None, edits: Vec::new() };
+    phone.create_case(draft).unwrap();
+    let codes = phone.relay_frames(phone.relay_export().unwrap().remove(0), 100).unwrap();
+    std::fs::write(at("codes.txt"), [codes.clone(), codes].concat().join("\n")).unwrap();
+    let (code, out, err) = run(folder.path(), &["relay", "import", "codes.txt"]);
+    assert!(code == Some(0) && out.contains("\"accepted\":1"), "{out}{err}");
     // A file at fault hands in nothing, and says which it is.
     std::fs::write(at("bad.fqr"), b"hello").unwrap();
     let (code, out, err) = run(folder.path(), &["relay", "import", "card.fqr", "bad.fqr"]);

@@ -97,6 +97,8 @@ pub const FRAME_PAYLOAD_BYTES_MIN: usize = 100;
 pub const FRAMES_MAX: usize = PARCEL_BYTES_MAX.div_ceil(FRAME_PAYLOAD_BYTES_MIN);
 /// Containers whose frames are gathered at the same time.
 pub const FRAME_SETS_MAX: usize = 8;
+/// Containers that were put together and whose frames are known when they come by again.
+pub const FRAME_SETS_GIVEN_MAX: usize = 1_000;
 /// Bundles that came from phone to phone and are kept until they were handed in.
 pub const PEER_BUNDLES_MAX: usize = 2_000;
 /// The same, in bytes.

@@ -1,6 +1,7 @@
 //! Relay: what one phone made reaches the server in the pockets of others, and the server's word comes back the same way.
 
 mod carriers;
+mod codes;
 mod desk;
 mod faults;
 mod meet;

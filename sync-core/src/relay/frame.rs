@@ -1,7 +1,7 @@
 //! A container as QR codes: frames of text that a camera may see in any order, twice, or mixed with those of another container.
 //! What is put together is exactly what was taken apart, or it is an error.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use sha2::{Digest, Sha256};
 
@@ -52,7 +52,7 @@ pub struct FrameState {
     pub missing: Vec<u16>,
     /// The frame had been seen before.
     pub again: bool,
-    /// The container's bytes, once nothing is missing. It is given once; then its frames are forgotten.
+    /// The container's bytes, once nothing is missing. It is given once: displays go round, and its frames come by again.
     pub whole: Option<Vec<u8>>,
 }
 
@@ -73,7 +73,11 @@ pub fn frames(container: &Container, payload_bytes: usize) -> Result<Vec<String>
 
 /// Gathers frames of one or several containers.
 #[derive(Debug, Default)]
-pub struct FrameSet(BTreeMap<[u8; 8], Gathered>);
+pub struct FrameSet {
+    open: BTreeMap<[u8; 8], Gathered>,
+    /// The last ones that were given.
+    given: VecDeque<[u8; 8]>,
+}
 
 #[derive(Debug)]
 struct Gathered {
@@ -85,10 +89,14 @@ impl FrameSet {
     /// Takes a frame as it was scanned.
     pub fn add(&mut self, text: &str) -> Result<FrameState, FrameError> {
         let Frame { name, index, count, payload } = read(text)?;
-        if !self.0.contains_key(&name) && self.0.len() >= limits::FRAME_SETS_MAX {
+        let text_of = |name: [u8; 8]| name.iter().map(|b| format!("{b:02x}")).collect();
+        if self.given.contains(&name) {
+            return Ok(FrameState { set: text_of(name), count, missing: Vec::new(), again: true, whole: None });
+        }
+        if !self.open.contains_key(&name) && self.open.len() >= limits::FRAME_SETS_MAX {
             return Err(FrameError::TooMany { max: limits::FRAME_SETS_MAX });
         }
-        let set = self.0.entry(name).or_insert_with(|| Gathered { count, parts: BTreeMap::new() });
+        let set = self.open.entry(name).or_insert_with(|| Gathered { count, parts: BTreeMap::new() });
         if set.count != count {
             return Err(FrameError::Contradicts);
         }
@@ -107,20 +115,21 @@ impl FrameSet {
         let missing: Vec<u16> = (0..count).filter(|i| !set.parts.contains_key(i)).map(|i| i + 1).collect();
         let mut whole = None;
         if missing.is_empty() {
-            let bytes = self.0.remove(&name).map(|s| s.parts.into_values().collect::<Vec<_>>().concat());
+            let bytes = self.open.remove(&name).map(|s| s.parts.into_values().collect::<Vec<_>>().concat());
             let bytes = bytes.unwrap_or_default();
             if name_of(&bytes) != name {
                 return Err(FrameError::Whole);
             }
             whole = Some(bytes);
+            self.given.truncate(limits::FRAME_SETS_GIVEN_MAX - 1);
+            self.given.push_front(name);
         }
-        let set = name.iter().map(|b| format!("{b:02x}")).collect();
-        Ok(FrameState { set, count, missing, again, whole })
+        Ok(FrameState { set: text_of(name), count, missing, again, whole })
     }
 
     /// How many containers have frames here and are not whole.
     pub fn unfinished(&self) -> usize {
-        self.0.len()
+        self.open.len()
     }
 }
 
