@@ -76,7 +76,7 @@ pub fn bundle(
     let codes: Vec<AreaCode> = bundle.entries.iter().map(|e| e.community.clone()).collect();
     let known: BTreeSet<AreaCode> = journal::lock(conn, &codes)?.into_iter().collect();
     let own_actors = actors::claim(conn, context, bundle)?;
-    let mut shelf = Shelf::read(conn, &bundle.entries)?;
+    let mut shelf = Shelf::read(conn, bundle)?;
     let mut results = Vec::new();
     for (entry, readings) in opened.entries() {
         let taken = document_entry(
@@ -131,7 +131,9 @@ fn document_entry(
     };
     let before = document.as_ref().map(Place::of);
     let mut verdict = server::judge(&mut document, entry, readings, &bench);
-    let mut scratch = document.clone().filter(|_| !verdict.quarantined.is_empty());
+    // Who decides in the community that an entry names learns nothing of a document that lies elsewhere.
+    let is_here = |d: &Document| d.meta().community == entry.community;
+    let mut scratch = document.clone().filter(|d| !verdict.quarantined.is_empty() && is_here(d));
     for kept in &verdict.quarantined {
         put_aside(conn, bundle, entry, kept, &mut scratch, context, tokens)?;
     }

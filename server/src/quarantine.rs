@@ -156,6 +156,8 @@ fn chain(conn: &mut AnyConnection, row: &Row) -> Result<Vec<(Row, Option<Decoded
         .filter(quarantine::document.eq(&row.document))
         .filter(quarantine::state.eq("waiting"))
         .filter(quarantine::author.eq(&row.author))
+        // Whoever decides here decides about nothing that waits elsewhere.
+        .filter(quarantine::community.eq(&row.community))
         .order((quarantine::received_ms, quarantine::id))
         .select(Row::as_select())
         .load(conn)?;
@@ -234,6 +236,10 @@ pub fn accept(
         open.push((row, decoded));
     }
     let mut document = journal::load(conn, row.document()?)?;
+    if document.as_ref().is_some_and(|d| d.meta().community.as_str() != row.community) {
+        let detail = "the document lies in another community than it was sent for";
+        return Err(DecisionError::DoesNotFit(Refusal::new(RefusalCode::Malformed, detail)));
+    }
     let before = document.as_ref().map(Place::of);
     let mut entering = Vec::new();
     let mut entries = Vec::new();

@@ -1,5 +1,7 @@
 //! What was refused is not lost: a supervisor lets it in or dismisses it, and its author learns which, why and by whom.
 
+mod strangers;
+
 use diesel::prelude::*;
 use serde_json::{Value, json};
 use server::db::tables::{actors, assignments, quarantine};

@@ -25,6 +25,8 @@ pub(crate) fn put_aside(
     let there: i64 = quarantine::table
         .filter(quarantine::document.eq(entry.document.to_string()))
         .filter(quarantine::hash.eq(kept.hash.0.to_vec()))
+        .filter(quarantine::author.eq(bundle.user.to_string()))
+        .filter(quarantine::device.eq(bundle.device.to_string()))
         .count()
         .get_result(conn)?;
     if there > 0 {

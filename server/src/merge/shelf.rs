@@ -7,8 +7,8 @@ use diesel::prelude::*;
 use sync_core::document::{ChangeHash, Document};
 use sync_core::error::RefusalCode;
 use sync_core::ids::{DocumentId, UserId};
-use sync_core::sync::server::FormerPlace;
-use sync_core::sync::wire::BundleEntry;
+use sync_core::sync::server::{FormerPlace, Standing};
+use sync_core::sync::wire::Bundle;
 
 use crate::db::tables::quarantine;
 use crate::db::{AnyConnection, DbError};
@@ -22,7 +22,7 @@ pub(super) type Names = BTreeMap<UserId, Option<String>>;
 pub(super) struct Shelf {
     standing: BTreeMap<String, Document>,
     asked: BTreeSet<DocumentId>,
-    pub(super) quarantined: BTreeMap<DocumentId, BTreeMap<ChangeHash, (RefusalCode, String)>>,
+    pub(super) quarantined: BTreeMap<DocumentId, BTreeMap<ChangeHash, Standing>>,
     pub(super) former: BTreeMap<DocumentId, Vec<FormerPlace>>,
     pub(super) names: Names,
     /// What the search index takes up when all is merged.
@@ -30,22 +30,36 @@ pub(super) struct Shelf {
 }
 
 impl Shelf {
-    pub(super) fn read(conn: &mut AnyConnection, entries: &[BundleEntry]) -> Result<Self, DbError> {
-        let asked: BTreeSet<DocumentId> = entries.iter().map(|e| e.document).collect();
+    pub(super) fn read(conn: &mut AnyConnection, bundle: &Bundle) -> Result<Self, DbError> {
+        let asked: BTreeSet<DocumentId> = bundle.entries.iter().map(|e| e.document).collect();
         let ids: Vec<String> = asked.iter().map(ToString::to_string).collect();
         let standing = journal::load_all(conn, &ids)?;
-        let rows: Vec<(String, Vec<u8>, String, String)> = quarantine::table
+        let (user, device) = (bundle.user.to_string(), bundle.device.to_string());
+        type Row = (String, Vec<u8>, String, String, String, String);
+        let rows: Vec<Row> = quarantine::table
             .filter(quarantine::document.eq_any(&ids))
             // What was dismissed stays out, whatever its author may do by now.
             .filter(quarantine::state.ne("accepted"))
-            .select((quarantine::document, quarantine::hash, quarantine::code, quarantine::detail))
+            .select((
+                quarantine::document,
+                quarantine::hash,
+                quarantine::code,
+                quarantine::detail,
+                quarantine::author,
+                quarantine::device,
+            ))
             .load(conn)?;
         let mut quarantined: BTreeMap<DocumentId, BTreeMap<_, _>> = BTreeMap::new();
-        for (document, hash, code, detail) in rows {
+        for (document, hash, code, detail, author, sender) in rows {
             let hash = <[u8; 32]>::try_from(hash).ok().map(ChangeHash);
             let code = serde_json::from_value(serde_json::Value::String(code)).ok();
             if let (Ok(document), Some(hash), Some(code)) = (document.parse::<DocumentId>(), hash, code) {
-                quarantined.entry(document).or_default().insert(hash, (code, detail));
+                let standing = Standing { code, detail, is_own: author == user && sender == device };
+                let known = quarantined.entry(document).or_default().entry(hash).or_insert_with(|| standing.clone());
+                // The same bytes may have come from others too: what they were refused for matters less.
+                if standing.is_own || known.code == RefusalCode::ForeignActor && !known.is_own {
+                    *known = standing;
+                }
             }
         }
         let former = moves::former(conn, &ids)?;

@@ -1,7 +1,9 @@
 //! The server's half of a push, without its database: judges the changes of one document one by one, and writes down what the
 //! server vouches for. Everything it needs to know comes in; a poison change stops only what depends on it.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod bench;
+
+use std::collections::BTreeSet;
 
 use sha2::{Digest, Sha256};
 
@@ -13,71 +15,9 @@ use crate::document::{
 use crate::error::{DocumentError, EditError, Refusal, RefusalCode};
 use crate::ids::{ActorId, AreaCode, EventId, UserId};
 use crate::shape::DocumentKind;
-use crate::time::{TimeBasis, TimeClaim, Witness};
+use crate::time::{TimeBasis, Witness};
 
-/// What the server knows when it judges.
-pub struct Bench<'a> {
-    /// Who signed, with every role ever held: which of them counts depends on when the change was made.
-    pub subject: &'a Subject,
-    /// The actors that belong to the signing device and person.
-    pub actors: &'a BTreeSet<ActorId>,
-    /// When the device was revoked, ms UTC.
-    pub revoked_ms: Option<i64>,
-    /// Issue times of the genuine tokens of the device.
-    pub tokens: &'a [i64],
-    /// Where the document used to lie.
-    pub former: &'a [FormerPlace],
-    /// Changes of this document that stand in quarantine.
-    pub quarantined: &'a BTreeMap<ChangeHash, (RefusalCode, String)>,
-    /// The server's clock, ms UTC.
-    pub now_ms: i64,
-}
-
-/// Where a document lay before it was moved.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FormerPlace {
-    /// Its grid then.
-    pub grid: Option<AreaCode>,
-    /// Its building then.
-    pub building: Option<AreaCode>,
-    /// When the server learned that it was moved, ms UTC.
-    pub until_ms: i64,
-}
-
-/// A change that is in the document now and must go into the journal.
-#[derive(Debug, Clone)]
-pub struct Accepted {
-    /// The change with what it does.
-    pub inspected: Inspected,
-    /// When its author says it was made.
-    pub at: TimeClaim,
-    /// When it can have been made.
-    pub witness: Witness,
-}
-
-/// A change that goes into quarantine.
-#[derive(Debug, Clone)]
-pub struct Quarantined {
-    /// Its identity; of bytes that are no change, their SHA-256.
-    pub hash: ChangeHash,
-    /// When its author says it was made.
-    pub at: TimeClaim,
-    /// Its bytes as they came.
-    pub bytes: Vec<u8>,
-    /// Why.
-    pub refusal: Refusal,
-}
-
-/// What became of the changes of one document.
-#[derive(Debug, Default)]
-pub struct Verdict {
-    /// In the document, in this order.
-    pub accepted: Vec<Accepted>,
-    /// Kept aside.
-    pub quarantined: Vec<Quarantined>,
-    /// The answers, except positions, which the journal hands out: accepted changes stand here with position 0.
-    pub results: Vec<PushResult>,
-}
+pub use bench::{Accepted, Bench, FormerPlace, Quarantined, Standing, Verdict};
 
 /// A bundle whose changes were read one by one: the costly part of judging it that needs no database.
 pub struct Opened {
@@ -128,8 +68,8 @@ fn judge_in(mut stage: Stage, entry: &BundleEntry, readings: &[Reading], bench: 
     let mut refused: BTreeSet<ChangeHash> = BTreeSet::new();
     for (change, reading) in entry.changes.iter().zip(readings) {
         let hash = reading.as_ref().map_or_else(|_| digest(&change.bytes), |read| read.raw.hash);
-        let outcome = match bench.quarantined.get(&hash) {
-            Some((code, detail)) => {
+        let outcome = match bench.quarantined.get(&hash).filter(|s| s.is_own) {
+            Some(Standing { code, detail, .. }) => {
                 refused.insert(hash);
                 PushOutcome::Quarantined(*code, detail.clone())
             }
@@ -169,7 +109,14 @@ fn one(
     };
     let (raw, deps) = (&read.raw, &read.deps);
     let quarantine = |r: Refusal| PushOutcome::Quarantined(r.code, r.detail);
-    if let Some(dep) = deps.iter().find(|d| refused.contains(d) || bench.quarantined.contains_key(d)) {
+    // Whose it is and of which document comes first: whoever decides about a refusal is found by its community.
+    if let Err(refusal) = own_and_of_this(stage, entry, read, bench) {
+        return quarantine(refusal);
+    }
+    let held_back = |d: &&ChangeHash| {
+        refused.contains(d) || bench.quarantined.get(d).is_some_and(Standing::holds_back) && !stage.has(d)
+    };
+    if let Some(dep) = deps.iter().find(held_back) {
         return quarantine(Refusal::new(
             RefusalCode::DependsOnRefused,
             format!("it builds on {dep}, which was refused"),
@@ -192,6 +139,13 @@ fn one(
     }
 }
 
+fn own_and_of_this(stage: &Stage, entry: &BundleEntry, read: &Decoded, bench: &Bench<'_>) -> Result<(), Refusal> {
+    if !bench.actors.contains(&read.raw.actor) {
+        return Err(Refusal::new(RefusalCode::ForeignActor, "its actor belongs to another device or person"));
+    }
+    stage.document().map_or(Ok(()), |document| same_document(document, entry))
+}
+
 fn admit(
     stage: &mut Stage,
     entry: &BundleEntry,
@@ -199,9 +153,6 @@ fn admit(
     read: &Decoded,
     bench: &Bench<'_>,
 ) -> Result<Option<Accepted>, Refusal> {
-    if !bench.actors.contains(&read.raw.actor) {
-        return Err(Refusal::new(RefusalCode::ForeignActor, "its actor belongs to another device or person"));
-    }
     let witness = Witness::judge(&change.at, bench.tokens, bench.now_ms);
     if let Some(revoked) = bench.revoked_ms
         && (witness.basis != TimeBasis::Anchored || witness.latest_ms >= revoked)
@@ -213,8 +164,7 @@ fn admit(
     }
     let subject = subject_at(bench, &witness);
     let inspected = match stage.document() {
-        Some(document) => {
-            same_document(document, entry)?;
+        Some(_) => {
             let gate = |before: &Document, inspected: &Inspected| {
                 let place = Place::of(before);
                 let now = allowed(&subject, &place, &inspected.touches);

@@ -7,7 +7,7 @@ use crate::document::{ChangeHash, Document, RawChange};
 use crate::error::RefusalCode;
 use crate::ids::JournalId;
 use crate::sync::bundle;
-use crate::sync::server::{Bench, judge};
+use crate::sync::server::{Bench, Standing, judge};
 use crate::sync::token;
 use crate::sync::wire::{
     self, BundleRefused, Bytes, Cursor, Delivery, Doubt, PROTOCOL_VERSION, PushOutcome, PushResult, SyncRequest,
@@ -159,6 +159,9 @@ impl Hall {
         });
         let grants = vec![grant()];
         let readings: Vec<_> = entry.changes.iter().map(|c| Document::decode(&c.bytes)).collect();
+        let own =
+            |(code, detail): &(RefusalCode, String)| Standing { code: *code, detail: detail.clone(), is_own: true };
+        let standing = self.refuse.iter().map(|(hash, refusal)| (*hash, own(refusal))).collect();
         let verdict = judge(
             &mut held,
             &entry,
@@ -169,7 +172,7 @@ impl Hall {
                 actors,
                 revoked_ms: None,
                 tokens: &[],
-                quarantined: &self.refuse,
+                quarantined: &standing,
                 now_ms: self.now_ms,
             },
         );

@@ -1,0 +1,2 @@
+DROP INDEX quarantine_hash;
+CREATE UNIQUE INDEX quarantine_hash ON quarantine (document, hash);
