@@ -115,6 +115,7 @@ impl App {
         } else if !db.ready()? {
             return Err(AppError::NotMigrated);
         }
+        let keys_ms = clock.now_ms();
         let (journal, restored, numbers, access, time, relay) = db.transaction(|conn| -> Result<_, DbError> {
             // Made here once and for all: a key made later, in a transaction that is rolled back, would sign what nobody can verify.
             let mut keys = |purpose| Keys::load(conn, purpose, clock.now_ms(), &entropy);
@@ -139,9 +140,9 @@ impl App {
             live: Arc::default(),
             guard,
             password_checks: Semaphore::new(PASSWORD_CHECKS_MAX),
-            access_keys: KeyCache::new(Purpose::Access, access),
-            time_keys: KeyCache::new(Purpose::Time, time),
-            relay_keys: KeyCache::new(Purpose::Relay, relay),
+            access_keys: KeyCache::new(Purpose::Access, access, keys_ms),
+            time_keys: KeyCache::new(Purpose::Time, time, keys_ms),
+            relay_keys: KeyCache::new(Purpose::Relay, relay, keys_ms),
         })
     }
 
@@ -208,8 +209,13 @@ impl App {
 
     /// What an access token says, by the keys at hand: the database is not asked. `None` also when a key is not known yet.
     pub fn known_claims(&self, token: &str) -> Option<Claims> {
-        let (_, keys) = self.access_keys.read.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let (_, _, keys) = self.access_keys.read.read().unwrap_or_else(PoisonError::into_inner).clone();
         keys.check(token, self.now_ms()).ok()
+    }
+
+    /// Whether the keys at hand for access tokens may have been retired meanwhile: what they say must be asked again.
+    pub fn access_keys_are_old(&self) -> bool {
+        self.access_keys.fresh(self.now_ms(), KEYS_FRESH).is_none()
     }
 
     /// Checks an access token; one that is signed by a key not seen yet is looked up once more.
@@ -225,21 +231,29 @@ impl App {
 
 struct KeyCache {
     purpose: Purpose,
-    read: RwLock<(Instant, Arc<Keys>)>,
+    /// When they were read, by the server's clock (ms UTC) and by one that nobody sets, and what was read.
+    read: RwLock<(i64, Instant, Arc<Keys>)>,
 }
 
 impl KeyCache {
-    fn new(purpose: Purpose, keys: Keys) -> Self {
-        Self { purpose, read: RwLock::new((Instant::now(), Arc::new(keys))) }
+    fn new(purpose: Purpose, keys: Keys, now_ms: i64) -> Self {
+        Self { purpose, read: RwLock::new((now_ms, Instant::now(), Arc::new(keys))) }
+    }
+
+    /// The keys, if they were read less than so long ago; by a clock that was set back they were not.
+    fn fresh(&self, now_ms: i64, fresh: Duration) -> Option<Arc<Keys>> {
+        let (at_ms, at, keys) = self.read.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let age = u64::try_from(now_ms.saturating_sub(at_ms)).map(Duration::from_millis);
+        (at.elapsed() < fresh && age.is_ok_and(|age| age < fresh)).then_some(keys)
     }
 
     fn get(&self, conn: &mut AnyConnection, app: &App, fresh: Duration) -> Result<Arc<Keys>, DbError> {
-        let (at, keys) = self.read.read().unwrap_or_else(PoisonError::into_inner).clone();
-        if at.elapsed() < fresh {
+        let now_ms = app.now_ms();
+        if let Some(keys) = self.fresh(now_ms, fresh) {
             return Ok(keys);
         }
-        let keys = Arc::new(Keys::load(conn, self.purpose, app.now_ms(), &app.entropy)?);
-        *self.read.write().unwrap_or_else(PoisonError::into_inner) = (Instant::now(), Arc::clone(&keys));
+        let keys = Arc::new(Keys::load(conn, self.purpose, now_ms, &app.entropy)?);
+        *self.read.write().unwrap_or_else(PoisonError::into_inner) = (now_ms, Instant::now(), Arc::clone(&keys));
         Ok(keys)
     }
 }

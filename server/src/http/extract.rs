@@ -135,8 +135,8 @@ impl Principal {
         let app = request.app_data::<web::Data<App>>().cloned();
         let app = app.ok_or_else(|| Problem::internal(&"the application is not attached"))?;
         let inner = app.clone();
-        // The guard has looked at the token already, if it could with the keys at hand.
-        let known = request.extensions().get::<Claims>().cloned();
+        // The guard has looked at the token already, if it could with the keys at hand; those may have been retired since they were read.
+        let known = request.extensions().get::<Claims>().cloned().filter(|_| !app.access_keys_are_old());
         let found = app.run(move |conn| match known {
             Some(claims) => Self::of_claims(&inner, conn, claims),
             None => Self::of_token(&inner, conn, &token),

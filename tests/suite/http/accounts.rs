@@ -3,6 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
+use server::accounts::keys::{Keys, Purpose};
 use tests::{MINUTE, World};
 
 use crate::hand::Hand;
@@ -40,6 +41,21 @@ fn a_session_of_a_phone_is_refreshed_with_its_signature_and_ended_by_a_reused_to
     let third = third["refresh_token"].as_str().unwrap();
     assert_eq!(refresh(&world, third, proof(third)).0, 401, "the whole family has ended");
     assert_eq!(world.get("/v1/me", Some(&hand.token)).0, 401);
+}
+
+#[test]
+fn a_token_of_a_key_that_was_retired_at_once_opens_nothing_soon_after_though_nobody_signs_in_meanwhile() {
+    let world = World::new();
+    let token = world.token("community");
+    assert_eq!(world.get("/v1/me", Some(&token)).0, 200);
+    // As `fengqiao keys rotate --at-once` does beside a server that runs.
+    let app = world.app();
+    let rotate = |conn: &mut _| Keys::rotate(conn, Purpose::Access, app.now_ms(), Some(0), &app.entropy);
+    app.db.transaction(rotate).unwrap();
+    world.pass(MINUTE / 2);
+    let (status, reply) = world.get("/v1/me", Some(&token));
+    assert_eq!(status, 401, "{reply}");
+    assert_eq!(world.get("/v1/me", Some(&world.token("community"))).0, 200);
 }
 
 #[test]

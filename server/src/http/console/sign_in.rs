@@ -33,7 +33,9 @@ pub(super) struct NextQuery {
 
 /// Only a path of this server.
 fn local(path: &str) -> &str {
-    let fits = path.starts_with('/') && !path.starts_with("//") && !path.contains(['\\', '\r', '\n']);
+    // A browser reads `\` as `/`, and leaves out tabs and line breaks wherever they stand.
+    let fits =
+        path.starts_with('/') && !path.starts_with("//") && !path.contains(|c: char| c == '\\' || c.is_control());
     if fits { path } else { "/today" }
 }
 
@@ -117,4 +119,19 @@ pub(super) async fn language(app: web::Data<App>, query: web::Query<LanguageQuer
     let mut kept = gate::cookie(&app, words::COOKIE, to.to_owned());
     kept.make_permanent();
     Ok(answer.cookie(kept).finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::local;
+
+    #[test]
+    fn nobody_is_sent_to_another_server_after_signing_in() {
+        assert_eq!(local("/cases?q=a"), "/cases?q=a");
+        for elsewhere in
+            ["//evil.example", "/\\evil.example", "/\t/evil.example", "/\n/evil.example", "https://evil.example", ""]
+        {
+            assert_eq!(local(elsewhere), "/today", "{elsewhere:?}");
+        }
+    }
 }
