@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 
 use crate::db::DbError;
 
-pub use cases::{CaseFilter, CaseSummary, case_page, cases_with_number, possible_duplicates};
+pub use cases::{CaseFilter, CaseSummary, case_page, case_titles, cases_with_number, possible_duplicates};
 pub use halls::{Notification, notification_list};
 pub use history::closed_before;
 pub use numbers::{Numbers, numbers};

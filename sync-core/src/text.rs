@@ -28,6 +28,9 @@ pub struct PassageFlag {
     pub flag: String,
     /// Which text: `narrative`, `notes`, `statements.ID`.
     pub text: String,
+    /// Where the passage begins in the text as it reads now, in characters.
+    #[serde(default)]
+    pub start: usize,
     /// The passage as it reads now, merged.
     pub merged: String,
     /// What each author had written, whole sentences.

@@ -111,6 +111,32 @@ fn a_conflict_is_settled_with_one_action_and_put_back_with_another() {
 }
 
 #[test]
+fn a_masked_number_in_conflict_is_settled_and_put_back_whole() {
+    let world = World::new();
+    let (he, colleague) = (world.phone("he"), world.phone("colleague"));
+    let case = he.report("邻里噪音。");
+    he.sync();
+    colleague.sync();
+    let numbers = ["13800138000", "13900138000"];
+    he.edit(case, &[set("report.reporter_phone", numbers[0])]);
+    colleague.edit(case, &[set("report.reporter_phone", numbers[1])]);
+    he.sync();
+    colleague.sync();
+    let number = || world.case(case).text("report.reporter_phone").map(str::to_owned).unwrap();
+    let browser = Browser::of(&world, "community");
+    browser.open(&format!("/cases/{case}"));
+    numbers.iter().for_each(|n| browser.not_see(n));
+    browser.press("#conflicts .side:nth-child(2) button");
+    assert!(world.case(case).conflicts.is_empty());
+    let chosen = number();
+    assert!(numbers.contains(&chosen.as_str()), "{chosen}");
+    browser.press(".banner form button");
+    let back = number();
+    assert!(back != chosen && numbers.contains(&back.as_str()), "{chosen} {back}");
+    browser.no_errors_but(&[]);
+}
+
+#[test]
 fn the_hall_accepts_mediates_and_closes_and_what_is_refused_keeps_what_was_typed() {
     let world = World::new();
     let he = world.phone("he");
@@ -159,7 +185,7 @@ fn the_file_is_shown_as_it_stood_and_as_its_author_saw_it() {
     browser.see("这是当时的案卷，只读");
     browser.not_see("两人互不知情时改了同一项");
     assert!(!browser.has(".timeline li.accepted") && !browser.has("#actions"));
-    browser.press(".banner a");
+    browser.press(".banner a.now");
     browser.press(".timeline li.accepted a[href*='seen=']");
     browser.see("所看到的案卷，只读");
     assert!(!browser.has(".timeline li.accepted"));

@@ -6,9 +6,9 @@ use diesel::prelude::*;
 use sync_core::authority::Subject;
 use sync_core::role::Role;
 
-use super::users::{self, User};
-use crate::areas::Tree;
-use crate::db::tables::assignments;
+use super::users::User;
+use crate::areas::{self, Tree};
+use crate::db::tables::{self, assignments, users};
 use crate::db::{AnyConnection, DbError};
 
 /// One account with the roles it holds.
@@ -45,7 +45,26 @@ pub fn at(conn: &mut AnyConnection, now_ms: i64) -> Result<Vec<Member>, DbError>
         let areas = if roles.is_empty() { former.remove(&user.id).unwrap_or_default() } else { held };
         Member { user, roles, areas }
     };
-    Ok(users::all(conn)?.into_iter().map(member).collect())
+    Ok(super::users::all(conn)?.into_iter().map(member).collect())
+}
+
+/// Who holds a role in an area, in one within it or in one above, by login: id and name.
+pub fn around(conn: &mut AnyConnection, area: &str, now_ms: i64) -> Result<Vec<(String, String)>, DbError> {
+    let Some(home) = areas::find(conn, area)? else { return Ok(Vec::new()) };
+    let above: Vec<String> = home.path.split('/').filter(|c| !c.is_empty()).map(str::to_owned).collect();
+    let within = format!("{}%", home.path.replace('_', "\\_"));
+    let rows: Vec<(String, String, String)> = users::table
+        .inner_join(assignments::table.on(assignments::user_id.eq(users::id)))
+        .inner_join(tables::areas::table.on(tables::areas::code.eq(assignments::area)))
+        .filter(users::active.eq(true))
+        .filter(assignments::from_ms.le(now_ms))
+        .filter(assignments::until_ms.is_null().or(assignments::until_ms.gt(now_ms)))
+        .filter(tables::areas::code.eq_any(above).or(tables::areas::path.like(within).escape('\\')))
+        .select((users::login, users::id, users::name))
+        .distinct()
+        .order(users::login)
+        .load(conn)?;
+    Ok(rows.into_iter().map(|(_, id, name)| (id, name)).collect())
 }
 
 /// Whether somebody looks after people of this area: as administrator or supervisor of it or of one above.

@@ -12,12 +12,16 @@ mod file;
 mod format;
 mod forms;
 mod gate;
+mod kept;
+mod moments;
 mod page;
 mod parts;
 mod patrols;
 mod phones;
 mod preview;
 mod quarantine;
+mod reveal;
+mod settle;
 mod sign_in;
 mod timeline;
 mod today;
@@ -41,7 +45,8 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
         .route("/cases/{id}/attachments/{hash}/thumbnail", web::get().to(attachments::thumbnail))
         .route("/cases/{id}/events", web::post().to(actions::event))
         .route("/cases/{id}/fields", web::post().to(actions::field))
-        .route("/cases/{id}/reveal", web::post().to(actions::reveal))
+        .route("/cases/{id}/settle", web::post().to(actions::settled))
+        .route("/cases/{id}/reveal", web::post().to(reveal::reveal))
         .route("/patrols", web::get().to(patrols::page))
         .route("/patrols/{id}", web::get().to(patrols::record))
         .route("/quarantine", web::get().to(quarantine::page))
@@ -51,6 +56,7 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
         .route("/phones/{id}/{order}", web::post().to(phones::order))
         .route("/live", web::get().to(gate::live));
     config
+        .app_data(kept::form_config(super::JSON_BYTES_MAX))
         .route("/", web::get().to(begin))
         .route("/assets/{name}", web::get().to(assets::asset))
         .route("/language", web::get().to(sign_in::language))

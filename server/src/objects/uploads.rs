@@ -14,7 +14,7 @@ use super::{ObjectsError, transact, verify};
 use crate::app::App;
 use crate::db::{AnyConnection, DbError};
 
-pub use rows::{State, Stored, Upload, is_stored, stored};
+pub use rows::{State, Stored, Upload, are_stored, is_stored, stored};
 pub(crate) use rows::{contents, end, referred_to, store, touch, under_way};
 
 const HOUR_MS: i64 = 3_600_000;

@@ -1,5 +1,7 @@
 //! The case list: what it can be narrowed to, and its rows.
 
+use std::collections::BTreeMap;
+
 use diesel::prelude::*;
 use serde::{Deserialize, Serialize};
 use sync_core::authority::Subject;
@@ -316,6 +318,17 @@ pub fn possible_duplicates(conn: &mut AnyConnection, subject: &Subject, id: &str
         .into_iter()
         .filter(|c| c.visible_to(subject, DocumentKind::Case))
         .collect())
+}
+
+/// What these cases are called, those left out that somebody may not see.
+pub fn case_titles(
+    conn: &mut AnyConnection,
+    subject: &Subject,
+    ids: &[String],
+) -> Result<BTreeMap<String, String>, DbError> {
+    let rows = cases::table.filter(cases::document.eq_any(ids)).select(CaseSummary::as_select());
+    let rows = rows.load::<CaseSummary>(conn)?.into_iter().filter(|c| c.visible_to(subject, DocumentKind::Case));
+    Ok(rows.map(|c| (c.id.clone(), if c.title.is_empty() { c.id } else { c.title })).collect())
 }
 
 /// Cases that somebody may see in which a number of this keyed hash stands, last changed first.

@@ -182,6 +182,7 @@ fn flag(
     Some(PassageFlag {
         flag: name,
         text: text.to_owned(),
+        start,
         merged: merged.get(start..end).unwrap_or_default().iter().collect(),
         versions,
     })

@@ -1,77 +1,48 @@
-//! What is done on a case file: events and corrections enter by the one door; what is not accepted comes back with all that was typed.
+//! What is done on a case file: events, corrections and decisions enter by the one door; what is not accepted comes back with all that
+//! was typed.
 
-use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, ResponseError as _, web};
-use serde_json::{Value, json};
+use serde_json::json;
+use sync_core::document::ChangeHash;
 use sync_core::edit::Edit;
 use sync_core::event::{Body, EventKind};
-use sync_core::ids::DocumentId;
+use sync_core::ids::{DocumentId, UserId};
 use sync_core::shape::{DocumentKind, FieldValue, Holds};
 
 use super::deeds::holds_of;
 use super::file::{Extra, shown};
 use super::format;
-use super::forms::{self, Refused};
+use super::forms::{self, Refused, Which};
 use super::gate::{Sent, Visitor};
-use super::page;
+use super::kept;
+use super::page::{self, Told};
+use super::parts;
 use super::see;
+use super::settle::{self, Meanwhile, Outcome, Wish};
+use super::words::Words;
 use crate::app::App;
-use crate::http::cases::{self as api, EditRequest, visible};
-use crate::http::persons;
+use crate::http::cases::{self as api, EditRequest};
 use crate::http::problem::Problem;
-use crate::journal;
 
 /// Shows the file once more, with what was sent and why it was not accepted.
-async fn again(
+pub(super) async fn again(
     visitor: Visitor,
     id: DocumentId,
     app: &web::Data<App>,
-    sent: Vec<(String, String)>,
-    problem: Problem,
+    (which, sent): (Which, Vec<(String, String)>),
+    problem: &Problem,
+    told: Told,
 ) -> Result<HttpResponse, Problem> {
     let field = problem.body().field;
     let field = field.map(|f| f.trim_start_matches("body.").to_owned());
-    let refused = Refused { sent, told: page::told(&problem, visitor.words), field };
+    let refused = Refused { which, sent, told, field };
     let extra = Extra { refused: Some(refused), revealed: Vec::new(), status: problem.status_code() };
     shown(visitor, id, &[], app, extra).await
 }
 
-async fn write(visitor: &Visitor, id: DocumentId, edits: Vec<Edit>, app: &web::Data<App>) -> Result<(), Problem> {
-    let request = web::Json(EditRequest { edits });
-    api::edit(visitor.principal.clone(), web::Path::from(id), request, app.clone()).await.map(|_| ())
-}
-
-fn of<'a>(sent: &'a [(String, String)], name: &str) -> &'a str {
+/// What a form sent under a name; nothing, if it did not.
+pub(super) fn of<'a>(sent: &'a [(String, String)], name: &str) -> &'a str {
     sent.iter().find(|(n, _)| n == name).map_or("", |(_, v)| v.as_str())
-}
-
-/// Reads an event out of a form; with it, for a flagged passage, the version that was chosen.
-async fn edits(
-    visitor: &Visitor,
-    id: DocumentId,
-    sent: &[(String, String)],
-    app: &web::Data<App>,
-) -> Result<Vec<Edit>, Problem> {
-    let unknown = || Problem::invalid("field_invalid", "there is no such event").field("kind");
-    let kind = EventKind::parse(of(sent, "kind")).filter(|k| k.spec().is_some()).ok_or_else(unknown)?;
-    let body: Body = forms::body(kind, sent, visitor.words)?;
-    let mut edits = Vec::new();
-    let version = of(sent, "version");
-    if kind == EventKind::PassageConfirmed && !version.is_empty() {
-        let (name, who) = (of(sent, "body.text").to_owned(), visitor.principal.clone());
-        let whole = app.run(move |conn| -> Result<Option<String>, Problem> {
-            visible(conn, &who, id, DocumentKind::Case)?;
-            Ok(journal::load(conn, id)?.and_then(|d| d.text(&name)))
-        });
-        let (whole, merged) = (whole.await?.unwrap_or_default(), of(sent, "merged"));
-        if merged.is_empty() || !whole.contains(merged) {
-            return Err(Problem::conflict("event_moot", "the passage reads otherwise by now").field("text"));
-        }
-        let wording = whole.replacen(merged, version, 1);
-        edits.push(Edit::SetText { name: of(sent, "body.text").to_owned(), wording });
-    }
-    edits.push(Edit::AddEvent { kind, body });
-    Ok(edits)
 }
 
 /// Enters an event.
@@ -82,99 +53,145 @@ pub(super) async fn event(
     sent: Sent,
 ) -> Result<HttpResponse, Problem> {
     let (id, sent) = (id.into_inner(), sent.into_inner());
-    visitor.must_own(&sent)?;
-    let done = match edits(&visitor, id, &sent, &app).await {
-        Ok(edits) => write(&visitor, id, edits, &app).await,
+    if let Err(problem) = visitor.must_own(&sent) {
+        return kept::once_more(&visitor, &sent, &problem, &app);
+    }
+    let unknown = || Problem::invalid("field_invalid", "there is no such event").field("kind");
+    let kind = EventKind::parse(of(&sent, "kind")).filter(|k| k.spec().is_some()).ok_or_else(unknown)?;
+    let done = match forms::body(kind, &sent, visitor.words) {
+        Ok(body) => write(&visitor, id, (kind, body), &app).await,
         Err(problem) => Err(problem),
     };
     match done {
         Ok(()) => Ok(see(&format!("/cases/{id}?done=1"))),
-        Err(problem) => again(visitor, id, &app, sent, problem).await,
+        Err(problem) => {
+            let told = page::told(&problem, visitor.words);
+            again(visitor, id, &app, (Which::Event, sent), &problem, told).await
+        }
     }
 }
 
-/// The value of a register that a form sent: as JSON where a value was chosen, as text where one was typed.
-fn typed(path: &str, sent: &[(String, String)]) -> Result<FieldValue, Problem> {
-    let wrong = |text: &str| Problem::invalid("field_invalid", text.to_owned()).field(path);
-    if let Some((_, chosen)) = sent.iter().find(|(n, _)| n == "json") {
-        return serde_json::from_str(chosen).map_err(|_| wrong(chosen));
-    }
-    let text = of(sent, "value").trim();
+async fn write(
+    visitor: &Visitor,
+    id: DocumentId,
+    (kind, body): (EventKind, Body),
+    app: &web::Data<App>,
+) -> Result<(), Problem> {
+    let request = web::Json(EditRequest { edits: vec![Edit::AddEvent { kind, body }] });
+    api::edit(visitor.principal.clone(), web::Path::from(id), request, app.clone()).await.map(|_| ())
+}
+
+/// The value that was typed into a register's form.
+fn typed(path: &str, text: &str) -> Result<FieldValue, Problem> {
+    let wrong = |remedy: &str| Problem::invalid("field_invalid", text.to_owned()).field(path).remedy(remedy);
+    let text = forms::plain(text.trim());
     if text.is_empty() {
-        return Ok(Value::Null);
+        return Ok(FieldValue::Null);
     }
     Ok(match holds_of(DocumentKind::Case, path) {
-        Some(Holds::Count) => json!(text.parse::<i64>().map_err(|_| wrong(text))?),
-        Some(Holds::Fen) => json!(format::fen(text).ok_or_else(|| wrong(text))?),
-        Some(Holds::Moment) => json!(format::from_input(text).ok_or_else(|| wrong(text))?),
+        Some(Holds::Count) => json!(text.parse::<i64>().map_err(|_| wrong("send a whole number from 0"))?),
+        Some(Holds::Fen) => json!(format::fen(&text).ok_or_else(|| wrong("send whole fen from 0"))?),
+        Some(Holds::Moment) => {
+            json!(format::from_input(&text).ok_or_else(|| wrong("send milliseconds since 1970 UTC"))?)
+        }
         Some(Holds::Flag) => json!(text == "true"),
         _ => json!(text),
     })
 }
 
-/// Writes a register: settles a conflict, puts a former value back, or corrects a fact.
+/// What a form of a file or record wants settled.
+fn wish(sent: &[(String, String)]) -> Result<Wish, Problem> {
+    let unknown = |field: &str| Problem::invalid("field_invalid", "nothing that can be settled").field(field);
+    Ok(match of(sent, "act") {
+        "value" => Wish::Value { path: of(sent, "path").to_owned(), write: of(sent, "write").to_owned() },
+        "passage" => Wish::Passage {
+            text: of(sent, "text").to_owned(),
+            flag: of(sent, "flag").to_owned(),
+            version: Some(of(sent, "version"))
+                .filter(|v| !v.is_empty())
+                .map(str::parse)
+                .transpose()
+                .map_err(|_| unknown("version"))?,
+        },
+        "undo" => Wish::Undo(ChangeHash::from_hex(of(sent, "change")).ok_or_else(|| unknown("change"))?),
+        _ => return Err(unknown("act")),
+    })
+}
+
+/// Carries a wish out; a refusal is told in words, with what somebody else decided meanwhile.
+pub(super) async fn carried_out(
+    visitor: &Visitor,
+    (kind, id): (DocumentKind, DocumentId),
+    (wish, seen): (Result<Wish, Problem>, &str),
+    app: &web::Data<App>,
+) -> Result<Option<ChangeHash>, (Problem, Told)> {
+    let w = visitor.words;
+    let refused = |problem: Problem| {
+        let told = page::told(&problem, w);
+        (problem, told)
+    };
+    let wish = wish.map_err(refused)?;
+    let (shared, who) = (app.clone(), visitor.principal.clone());
+    // A page that does not say what it showed has seen nothing.
+    let seen = seen.parse().unwrap_or(0);
+    let done = app.transact(move |conn| settle::carry_out(conn, &shared.context(), &who, (kind, id), &wish, seen));
+    match done.await.map_err(refused)? {
+        Outcome::Written(change) => Ok(change),
+        Outcome::Meanwhile(other) => {
+            let problem =
+                Problem::conflict("changed_meanwhile", "somebody wrote it after the page was made").field(&other.path);
+            let told = page::told(&problem, w);
+            Err((problem, Told { reason: Some(decided(&other, kind, w)), ..told }))
+        }
+    }
+}
+
+/// Somebody else's decision in words.
+fn decided(other: &Meanwhile, kind: DocumentKind, w: Words) -> String {
+    let system = (other.by == UserId::SYSTEM).then(|| w.t("system"));
+    let who = other.name.clone().or(system).unwrap_or_else(|| w.t("unknown"));
+    let what = other.value.as_ref().map(|v| format::value(v, holds_of(kind, &other.path), w));
+    let what = what.unwrap_or_else(|| w.t("row-confirmed"));
+    format!("{who} · {} · {what}", format::moment(other.at_ms).text)
+}
+
+/// Settles a conflict or a passage, or puts a change back.
+pub(super) async fn settled(
+    visitor: Visitor,
+    id: web::Path<DocumentId>,
+    app: web::Data<App>,
+    sent: Sent,
+) -> Result<HttpResponse, Problem> {
+    let sent = sent.into_inner();
+    let wish = wish(&sent);
+    entered(visitor, id.into_inner(), app, (Which::Settle, sent), wish).await
+}
+
+/// Corrects a fact.
 pub(super) async fn field(
     visitor: Visitor,
     id: web::Path<DocumentId>,
     app: web::Data<App>,
     sent: Sent,
 ) -> Result<HttpResponse, Problem> {
-    let (id, sent) = (id.into_inner(), sent.into_inner());
-    visitor.must_own(&sent)?;
+    let sent = sent.into_inner();
     let path = of(&sent, "path").to_owned();
-    let (who, at) = (visitor.principal.clone(), path.clone());
-    let before = app.run(move |conn| -> Result<Value, Problem> {
-        visible(conn, &who, id, DocumentKind::Case)?;
-        Ok(journal::load(conn, id)?.and_then(|d| d.field(&at)).unwrap_or(Value::Null))
-    });
-    let before = before.await?;
-    let done = match typed(&path, &sent) {
-        Ok(value) => write(&visitor, id, vec![Edit::SetField { path: path.clone(), value }], &app).await,
-        Err(problem) => Err(problem),
-    };
-    match done {
-        Ok(()) => {
-            // A number does not travel in an address, nor does anything long.
-            let was = before.to_string();
-            let personal = DocumentKind::Case.shape().fields.iter().any(|f| f.path == path && f.personal);
-            let keeps = !personal && !path.contains("parties.") && !path.contains("statements.") && was.len() < 200;
-            let undo = format!("&undo={}&was={}", page::escaped(&path), page::escaped(&was));
-            Ok(see(&format!("/cases/{id}?done=1{}", if keeps { undo } else { String::new() })))
-        }
-        Err(problem) => again(visitor, id, &app, sent, problem).await,
-    }
+    let wish = typed(&path, of(&sent, "value")).map(|value| Wish::Fact { path, value });
+    entered(visitor, id.into_inner(), app, (Which::Fact, sent), wish).await
 }
 
-/// Shows masked numbers, with a reason that is logged.
-pub(super) async fn reveal(
+async fn entered(
     visitor: Visitor,
-    id: web::Path<DocumentId>,
+    id: DocumentId,
     app: web::Data<App>,
-    sent: Sent,
+    (which, sent): (Which, Vec<(String, String)>),
+    wish: Result<Wish, Problem>,
 ) -> Result<HttpResponse, Problem> {
-    let (id, sent) = (id.into_inner(), sent.into_inner());
-    visitor.must_own(&sent)?;
-    let who = visitor.principal.clone();
-    let fields = app.run(move |conn| -> Result<Vec<String>, Problem> {
-        visible(conn, &who, id, DocumentKind::Case)?;
-        let Some(document) = journal::load(conn, id)? else { return Ok(Vec::new()) };
-        let of_parties = document
-            .items("parties")
-            .into_iter()
-            .flat_map(|p| ["phone", "id_number"].map(|f| format!("parties.{p}.{f}")));
-        let all = of_parties.chain(["report.reporter_phone".to_owned()]);
-        Ok(all.filter(|f| document.field(f).is_some_and(|v| !v.is_null())).collect())
-    });
-    let fields = fields.await?;
-    let asked = json!({ "reason": of(&sent, "reason").trim(), "fields": fields });
-    match persons::reveal(visitor.principal.clone(), web::Path::from(id), web::Json(asked), app.clone()).await {
-        Ok(revealed) => {
-            let w = visitor.words;
-            let values = revealed.into_inner().values.into_iter();
-            let revealed = values.map(|(path, v)| (w.field(&path), format::value(&v, None, w))).collect();
-            let extra = Extra { refused: None, revealed, status: StatusCode::OK };
-            shown(visitor, id, &[], &app, extra).await
-        }
-        Err(problem) => again(visitor, id, &app, sent, problem).await,
+    if let Err(problem) = visitor.must_own(&sent) {
+        return kept::once_more(&visitor, &sent, &problem, &app);
+    }
+    match carried_out(&visitor, (DocumentKind::Case, id), (wish, of(&sent, "seen")), &app).await {
+        Ok(change) => Ok(see(&format!("/cases/{id}?done={}", parts::done(change)))),
+        Err((problem, told)) => again(visitor, id, &app, (which, sent), &problem, told).await,
     }
 }

@@ -9,6 +9,7 @@ use sync_core::shape::{DocumentKind, FieldValue, Holds};
 
 use super::format;
 use super::forms::Choice;
+use super::settle;
 use super::words::Words;
 use crate::areas;
 use crate::db::{AnyConnection, DbError};
@@ -28,6 +29,8 @@ pub(super) struct Change {
     pub(super) events: Vec<EventKind>,
     /// Whether the server wrote down something of its own.
     pub(super) is_servers: bool,
+    /// Whether it was written at a desk and can be put back: nobody has written there since.
+    pub(super) can_undo: bool,
     /// What it did beside.
     acts: Vec<Act>,
 }
@@ -111,8 +114,7 @@ impl Changes {
                 continue;
             }
             let touches = document.did(hash).unwrap_or_default();
-            let mut acts = acts(document, info, &touches, sight);
-            acts.retain(|act| !matches!(act, Act::Set { before: Some(before), after, .. } if before == after));
+            let acts = acts(document, info, &touches, sight);
             for act in &acts {
                 if let Act::Set { path, before, after } = act
                     && holds_of(document.meta().kind, path) == Some(Holds::Area)
@@ -133,7 +135,10 @@ impl Changes {
             let events: Vec<EventKind> = events.collect();
             if all || !acts.is_empty() {
                 let is_servers = touches.iter().any(|t| matches!(t, Touch::Server));
-                changes.push(Change { hash, line, events, is_servers, acts });
+                let can_undo = line.device.is_none()
+                    && line.author != UserId::SYSTEM.to_string()
+                    && settle::reversed(document, info, &touches).is_some();
+                changes.push(Change { hash, line, events, is_servers, can_undo, acts });
             }
         }
         let codes: Vec<String> = codes.into_iter().collect();
@@ -195,15 +200,17 @@ fn acts(document: &Document, info: &ChangeInfo, touches: &[Touch], sight: &Sight
         })
         .collect();
     let mut acts = Vec::new();
+    for (path, value) in settle::fields(touches) {
+        if !added.iter().any(|item| path.starts_with(item)) {
+            // What its author saw there: what somebody else wrote meanwhile was not replaced by it.
+            let before = settle::former(document, info, path, value).filter(|v| !v.is_null());
+            let before = before.map(|before| sight.value(path, &before));
+            acts.push(Act::Set { path: path.to_owned(), before, after: sight.value(path, value) });
+        }
+    }
     for touch in touches {
         match touch {
-            Touch::Field { path, value } => {
-                // What its author saw there: what somebody else wrote meanwhile was not replaced by it.
-                if !added.iter().any(|item| path.starts_with(item)) {
-                    let before = document.field_at(path, &info.deps).map(|before| sight.value(path, &before));
-                    acts.push(Act::Set { path: path.clone(), before, after: sight.value(path, value) });
-                }
-            }
+            Touch::Field { .. } => {}
             Touch::Item { collection, id } => {
                 let item = format!("{collection}.{id}.");
                 let fields = touches.iter().filter_map(|t| match t {

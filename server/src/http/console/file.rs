@@ -5,39 +5,35 @@ use std::collections::{BTreeMap, BTreeSet};
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
 use askama::Template;
+use sync_core::authority::Place;
 use sync_core::case::CaseState;
-use sync_core::document::{ChangeHash, Document, Trust};
+use sync_core::document::Touch;
 use sync_core::event::EventKind;
 use sync_core::fold::{fold_case, folded_case};
-use sync_core::ids::{DocumentId, EventId};
-use sync_core::shape::{DocumentKind, Holds};
+use sync_core::ids::{DocumentId, EventId, UserId};
+use sync_core::rules::obligations;
+use sync_core::shape::DocumentKind;
 
 use super::cases::Asked;
 use super::format::{self, Moment};
-use super::forms::{self, Choice, EventForm, Options, Refused};
+use super::forms::{self, Choice, EventForm, FactForm, Options, Refused, Which};
 use super::gate::Visitor;
+use super::moments::{self, Moments, Then};
 use super::page::{self, Frame};
 use super::parts::{
-    Attached, ConflictView, Due, Fact, Judged, PassageView, Undo, attached, conflicts, dues, facts, item, named_event,
-    passages, undo,
+    Attached, ConflictView, Due, Fact, Judged, PassageView, attached, conflicts, dues, facts, item, named_event,
+    passages, pointer,
 };
+use super::reveal;
 use super::timeline::{self, Beside};
 use crate::accounts::roster;
 use crate::app::App;
-use crate::areas::{self, Tree};
+use crate::areas;
 use crate::http::cases::{self as api, visible};
 use crate::http::problem::Problem;
 use crate::journal;
 use crate::masking::Sight;
 use crate::objects::uploads;
-
-/// At which moment the file is looked at.
-enum Moments {
-    Now,
-    Position(i64),
-    SeenBy(EventId),
-    SeenByChange(ChangeHash),
-}
 
 #[derive(Template)]
 #[template(path = "file.html")]
@@ -70,13 +66,62 @@ struct FilePage {
     forms: Vec<EventForm>,
     rarer: Vec<EventForm>,
     is_rarer_open: bool,
-    editable: Vec<Choice>,
-    may_reveal: bool,
-    revealed: Vec<(String, String)>,
-    read_only: Option<String>,
+    /// The registers that may be corrected here and now.
+    editable: Vec<FactForm>,
+    /// Whose numbers may be shown.
+    veiled: Vec<Choice>,
+    revealed: Vec<Fact>,
+    /// The past moment that is shown; what was asked for in the browser's field.
+    then: Option<Then>,
+    then_told: String,
+    when: String,
     refused: Option<Refused>,
-    undo: Option<Undo>,
-    done: bool,
+    may: May,
+    /// The last entry of the journal that the page shows.
+    seen: i64,
+    /// What was done: a change, or only that something was.
+    done: Option<String>,
+}
+
+/// What the visitor may do with what the file shows.
+#[derive(Debug, Clone, Copy, Default)]
+struct May {
+    edit: bool,
+    confirm: bool,
+    judge_closure: bool,
+    judge_evidence: bool,
+}
+
+impl May {
+    fn of(visitor: &Visitor, place: &Place) -> Self {
+        let subject = &visitor.principal.subject;
+        let write = |kind| subject.role_for(kind, place).is_some();
+        Self {
+            edit: subject.may(place, &Touch::Text { name: "narrative".into() }).is_ok(),
+            confirm: write(EventKind::PassageConfirmed),
+            judge_closure: write(EventKind::ClosureConfirmed),
+            judge_evidence: write(EventKind::EscalationWithdrawn),
+        }
+    }
+}
+
+impl FilePage {
+    /// What was typed into the form of a part, if that one was not accepted.
+    fn typed(&self, which: &str, name: &str) -> &str {
+        let refused = self.refused.as_ref().filter(|r| (which == "reveal") == (r.which == Which::Reveal));
+        refused.and_then(|r| r.typed(name)).unwrap_or_default()
+    }
+
+    fn is_refused(&self, which: &str) -> bool {
+        let which = if which == "fact" { Which::Fact } else { Which::Reveal };
+        self.refused.as_ref().is_some_and(|r| r.which == which)
+    }
+
+    /// The row of the change that was just made, if it can be put back.
+    fn undoable(&self) -> Option<&timeline::Row> {
+        let done = self.done.as_ref().filter(|_| self.may.edit)?;
+        self.timeline.iter().find(|row| row.undo.as_ref() == Some(done))
+    }
 }
 
 /// What a page is made with beside the case itself.
@@ -85,28 +130,16 @@ pub(super) struct Extra {
     /// A form that was not accepted.
     pub(super) refused: Option<Refused>,
     /// Numbers that were asked for with a reason.
-    pub(super) revealed: Vec<(String, String)>,
+    pub(super) revealed: Vec<Fact>,
     /// The status of the answer.
     pub(super) status: StatusCode,
-}
-
-fn moments(asked: &[(String, String)]) -> Moments {
-    let of = |name: &str| asked.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str());
-    let seen = of("seen").unwrap_or_default();
-    if let Some(position) = of("at").and_then(|p| p.parse().ok()) {
-        Moments::Position(position)
-    } else if let Ok(event) = seen.parse() {
-        Moments::SeenBy(event)
-    } else if let Some(change) = ChangeHash::from_hex(seen) {
-        Moments::SeenByChange(change)
-    } else {
-        Moments::Now
-    }
 }
 
 /// What a page is made of that asks the database beside the file.
 struct Around {
     state: CaseState,
+    place: Place,
+    then: Option<Then>,
     beside: Beside,
     names: BTreeMap<String, String>,
     people: Vec<Choice>,
@@ -114,67 +147,49 @@ struct Around {
     stored: BTreeSet<String>,
 }
 
-/// The file as the author of a change had it when he wrote.
-fn seen_by(now: &Document, change: Option<ChangeHash>) -> Result<Document, Problem> {
-    let gone = || Problem::not_found("there is no such change in this case");
-    let written = now.history().into_iter().find(|c| Some(c.hash) == change).ok_or_else(gone)?;
-    now.at(&written.deps).map_err(|_| gone())
-}
-
 fn around(
     conn: &mut crate::db::AnyConnection,
     app: &App,
     visitor: &Visitor,
     id: DocumentId,
-    moment: &Moments,
+    (moment, offers_people): (&Moments, bool),
 ) -> Result<Around, Problem> {
     let gone = || Problem::not_found("there is no such case");
+    let subject = &visitor.principal.subject;
     let place = visible(conn, &visitor.principal, id, DocumentKind::Case)?;
     let now = journal::load(conn, id)?.ok_or_else(gone)?;
-    let document = match moment {
-        Moments::Now => now,
-        Moments::Position(position) => {
-            let entries = journal::of_document(conn, id)?;
-            let then = entries.iter().filter(|e| e.position <= *position).map(|e| e.bytes.as_slice());
-            Document::from_changes(then, Trust::Server).map_err(|_| gone())?
-        }
-        Moments::SeenBy(event) => seen_by(&now, now.event_changes().get(event).copied())?,
-        Moments::SeenByChange(change) => seen_by(&now, Some(*change))?,
-    };
-    let folded = match moment {
-        Moments::Now => folded_case(&document).as_ref().clone(),
-        _ => fold_case(&document),
-    };
-    let sight = Sight::of(&visitor.principal.subject, &place);
+    let current = folded_case(&now);
+    let (document, then) = moments::at(conn, id, now, moment)?;
+    let folded = if then.is_some() { fold_case(&document) } else { current.as_ref().clone() };
+    let sight = Sight::of(subject, &place);
     let mut state = sight.masked(&folded)?;
     // Names come from what the server vouches for now: an author's own copy may not have had them yet.
-    for (user, name) in folded.people {
-        state.people.entry(user).or_insert(name);
+    for (user, name) in &current.people {
+        state.people.entry(*user).or_insert_with(|| name.clone());
     }
-    let beside = Beside::read(conn, &document, &state, &sight)?;
-    let areas_named: Vec<String> = [place.grid.as_ref(), place.building.as_ref(), Some(&place.community)]
-        .into_iter()
-        .flatten()
-        .map(ToString::to_string)
-        .collect();
-    let mut stored = BTreeSet::new();
-    for hash in state.attachments.keys() {
-        if uploads::is_stored(conn, hash)?.is_some() {
-            stored.insert(hash.clone());
-        }
-    }
-    let tree = Tree::load(conn)?;
-    let works_here = |m: &roster::Member| {
-        m.areas.iter().any(|a| tree.contains(a, place.community.as_str()) || tree.contains(place.community.as_str(), a))
-    };
-    let people = roster::at(conn, app.now_ms())?.into_iter().filter(works_here);
+    let beside = Beside::read(conn, &document, &state, (subject, &sight))?;
+    let disputed = state.conflicts.iter().flat_map(|c| &c.values).filter_map(|v| v.value.as_str().map(str::to_owned));
+    let named = [place.grid.as_ref(), place.building.as_ref(), Some(&place.community)];
+    let of_state = ["place.grid", "place.building"].into_iter().filter_map(|p| state.text(p).map(str::to_owned));
+    let named: Vec<String> =
+        named.into_iter().flatten().map(ToString::to_string).chain(of_state).chain(disputed).collect();
+    let hashes: Vec<&String> = state.attachments.keys().collect();
+    let stored = if hashes.is_empty() { BTreeSet::new() } else { uploads::are_stored(conn, &hashes)? };
+    let people = if offers_people { roster::around(conn, place.community.as_str(), app.now_ms())? } else { Vec::new() };
     Ok(Around {
-        state,
+        then,
         beside,
-        names: areas::names(conn, &areas_named)?,
+        names: areas::names(conn, &named)?,
         stored,
-        people: people.map(|m| Choice { value: m.user.id, label: m.user.name }).collect(),
+        people: people.into_iter().map(|(value, label)| Choice { value, label }).collect(),
+        state,
+        place,
     })
+}
+
+/// Whether the form of a kind asks for a person.
+fn asks_for_people(kind: EventKind) -> bool {
+    kind.spec().is_some_and(|s| s.body.iter().any(|f| f.holds == sync_core::event::BodyType::User))
 }
 
 pub(super) async fn shown(
@@ -186,47 +201,62 @@ pub(super) async fn shown(
 ) -> Result<HttpResponse, Problem> {
     let w = visitor.words;
     let file = api::file(visitor.principal.clone(), web::Path::from(id), app.clone()).await?.into_inner();
-    let moment = moments(asked);
-    let read_only = match moment {
-        Moments::Now => None,
-        Moments::Position(_) => Some(w.t("case-at")),
-        Moments::SeenBy(_) | Moments::SeenByChange(_) => Some(w.t("case-seen")),
-    };
+    let moment = moments::asked_for(asked);
+    let is_past = !matches!(moment, Moments::Now);
+    let refused = extra.refused.as_ref();
+    let offers_people =
+        !is_past && file.allowed_events.iter().copied().chain(refused.and_then(Refused::kind)).any(asks_for_people);
     let (shared, who) = (app.clone(), visitor.clone());
-    let Around { state, beside, names, people, stored } =
-        app.run(move |conn| around(conn, &shared, &who, id, &moment)).await?;
+    let read = app.run(move |conn| around(conn, &shared, &who, id, (&moment, offers_people)));
+    let Around { state, place, then, beside, names, people, stored } = read.await?;
+    let person = |user: UserId| timeline::person(&state, user, w);
+    let may = if then.is_some() { May::default() } else { May::of(&visitor, &place) };
     let duplicates = file.possible_duplicates.into_iter().map(|d| Choice { value: d.id, label: d.title });
     let duplicates: Vec<Choice> = duplicates.collect();
     let options = Options { events: timeline::choices(&state, w), people, cases: duplicates.clone() };
-    let allowed = if read_only.is_some() { &[][..] } else { &file.allowed_events };
-    let offered = forms::offered(allowed);
-    let form = |k: &EventKind| forms::of_kind(*k, &options, extra.refused.as_ref(), w);
-    let (common, rarer): (Vec<EventKind>, Vec<EventKind>) = offered.into_iter().partition(|k| forms::is_common(*k));
-    let judged = |about: EventId, events: Vec<String>, why| Judged {
-        about: about.to_string(),
-        label: named_event(&state, about, w),
-        events,
-        why,
+    let judged = |about: EventId, events: &[EventId], why, field: &str| {
+        let typed = refused.filter(|r| r.kind().is_some() && r.typed(field) == Some(about.to_string().as_str()));
+        Judged {
+            about: about.to_string(),
+            label: named_event(&state, about, w),
+            events: events.iter().map(|e| pointer(&state, *e, w)).collect(),
+            why,
+            reason: typed.and_then(|r| r.typed("body.reason")).unwrap_or_default().to_owned(),
+            wrong: typed.is_some(),
+        }
     };
+    let unknowing = state.closed_without_knowing.iter().map(|c| judged(c.closure, &c.unseen, None, "body.closure"));
+    let unknowing: Vec<Judged> = unknowing.collect();
+    let evidence = state.evidence_pending.iter().map(|e| {
+        let why = serde_json::to_value(e.why).ok();
+        let why = why.and_then(|v| v.as_str().map(|code| w.of_code("pending", code)));
+        judged(e.escalation, &[e.evidence], why, "body.escalation")
+    });
+    let evidence: Vec<Judged> = evidence.collect();
+    let allowed = if then.is_some() { &[][..] } else { &file.allowed_events };
+    let offered = forms::offered(allowed, refused, unknowing.iter().chain(&evidence).any(|j| j.wrong));
+    let form = |k: &EventKind| forms::of_kind(*k, &options, refused, w);
+    let (common, rarer): (Vec<EventKind>, Vec<EventKind>) = offered.into_iter().partition(|k| forms::is_common(*k));
     let area = |path: &str| state.text(path).map(|code| names.get(code).cloned().unwrap_or_else(|| code.to_owned()));
-    let place = [names.get(state.community.as_str()).cloned(), area("place.grid"), area("place.building")];
-    let editable = DocumentKind::Case
-        .shape()
-        .fields
-        .iter()
-        .filter(|f| matches!(f.holds, Holds::Text | Holds::Count | Holds::Fen | Holds::Code(_)));
+    let placed = [names.get(state.community.as_str()).cloned(), area("place.grid"), area("place.building")];
     let rows = timeline::rows(&state, &beside, &app.law.rules, w);
+    let due = match &then {
+        Some(then) => obligations(&state, &app.law.rules, &app.law.calendar, then.at_ms),
+        None => file.obligations,
+    };
+    let title = state.text("title").map_or_else(|| short(&state.narrative), str::to_owned);
+    let frame = Frame::new(&visitor, "cases", title.clone(), app.now_ms());
     let page = FilePage {
         id: id.to_string(),
-        title: state.text("title").map_or_else(|| short(&state.narrative), str::to_owned),
+        title,
         status: w.of_code("status", state.status.as_str()),
         status_code: state.status.as_str(),
         level: w.of_code("level", state.level.as_str()),
-        place: place.into_iter().flatten().collect::<Vec<_>>().join(" "),
-        reported_by: timeline::person(&state, state.created_by, w),
+        place: placed.into_iter().flatten().collect::<Vec<_>>().join(" "),
+        reported_by: person(state.created_by),
         created: format::moment(state.created_ms),
         file_number: state.file_number.clone(),
-        assignee: state.assignee.map(|a| timeline::person(&state, a, w)),
+        assignee: state.assignee.map(person),
         amount: state.amount_agreed.map(|fen| format!("{} {}", format::yuan(fen), w.t("yuan"))),
         narrative: state.narrative.clone(),
         facts: facts(&state, &names, w),
@@ -239,40 +269,27 @@ pub(super) async fn shown(
         attachments: attached(&state, &stored, w),
         stretches: timeline::stretches(&rows),
         timeline: rows,
-        conflicts: conflicts(&state, w),
-        passages: passages(&state, w),
-        unknowing: state
-            .closed_without_knowing
-            .iter()
-            .map(|c| judged(c.closure, c.unseen.iter().map(|e| named_event(&state, *e, w)).collect(), None))
-            .collect(),
-        evidence: state
-            .evidence_pending
-            .iter()
-            .map(|e| {
-                let why = serde_json::to_value(e.why).ok();
-                let why = why.and_then(|v| v.as_str().map(|code| w.of_code("pending", code)));
-                judged(e.escalation, vec![named_event(&state, e.evidence, w)], why)
-            })
-            .collect(),
-        dues: if read_only.is_some() { Vec::new() } else { dues(&state, &file.obligations, app, w) },
+        conflicts: conflicts(&state.conflicts, DocumentKind::Case, &person, &names, w),
+        passages: passages(&state.passages, &person, w),
+        unknowing,
+        evidence,
+        dues: dues(&state, &due, app, w),
         duplicates,
         forms: common.iter().filter_map(form).collect(),
-        is_rarer_open: extra.refused.as_ref().is_some_and(|r| {
-            EventKind::parse(r.typed("kind").unwrap_or_default()).is_some_and(|kind| rarer.contains(&kind))
-        }),
+        is_rarer_open: refused.and_then(Refused::kind).is_some_and(|kind| rarer.contains(&kind)),
         rarer: rarer.iter().filter_map(form).collect(),
-        editable: editable.map(|f| Choice { value: f.path.to_owned(), label: w.field(f.path) }).collect(),
-        may_reveal: file.may_reveal && read_only.is_none(),
+        editable: if may.edit { forms::facts(&state, refused, w) } else { Vec::new() },
+        veiled: if file.may_reveal && then.is_none() { reveal::veiled(&state, w) } else { Vec::new() },
         revealed: extra.revealed,
-        undo: undo(asked, &state, w),
-        done: asked.iter().any(|(n, _)| n == "done"),
-        read_only,
+        may,
+        seen: beside.last_position(),
+        done: asked.iter().find(|(n, _)| n == "done").map(|(_, v)| v.clone()),
+        then_told: then.as_ref().map(|t| t.told(person, w)).unwrap_or_default(),
+        when: format::input(then.as_ref().map_or(app.now_ms(), |t| t.at_ms)),
+        then,
         refused: extra.refused,
-        frame: Frame::new(&visitor, "cases", String::new(), app.now_ms()),
+        frame: Frame { path: format!("/cases/{id}"), ..frame },
     };
-    let page =
-        FilePage { frame: Frame { title: page.title.clone(), path: format!("/cases/{id}"), ..page.frame }, ..page };
     page::answer_as(&page, extra.status)
 }
 

@@ -72,6 +72,11 @@ pub(super) fn from_input(text: &str) -> Option<i64> {
     fits.then(|| sync_core::calendar::beijing_ms(year, month, day, hour, minute))
 }
 
+/// A moment as the browser's field for one holds it.
+pub(super) fn input(ms: i64) -> String {
+    beijing_text(ms).replacen(' ', "T", 1)
+}
+
 /// The value of a register in words.
 pub(super) fn value(value: &FieldValue, holds: Option<Holds>, w: Words) -> String {
     match (holds, value) {

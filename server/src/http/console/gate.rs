@@ -11,8 +11,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 
+use super::kept;
 use super::page;
 use super::see;
+use super::sign_in;
 use super::words::Words;
 use crate::app::App;
 use crate::http::events::{self, EventsQuery};
@@ -47,7 +49,7 @@ pub(super) fn cookie(app: &App, name: &'static str, value: String) -> Cookie<'st
 }
 
 /// What the forms of a session carry: whoever cannot read the cookie cannot know it.
-fn csrf(token: &str) -> String {
+pub(super) fn csrf(token: &str) -> String {
     URL_SAFE_NO_PAD.encode(Sha256::digest(format!("fengqiao-form:{token}")))
 }
 
@@ -66,7 +68,7 @@ async fn visitor(request: &HttpRequest) -> Result<Option<Visitor>, Problem> {
 
 /// Lets in whom the server knows, sends everybody else to sign in, and shows problems as pages.
 pub(super) async fn known(
-    request: ServiceRequest,
+    mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let words = Words::of(request.request());
@@ -79,6 +81,15 @@ pub(super) async fn known(
         }
         Ok(None) => {
             let path = request.uri().path_and_query().map_or_else(String::new, ToString::to_string);
+            // What was typed before the session ended is not thrown away. What another site sends is.
+            if request.method() == actix_web::http::Method::POST
+                && sign_in::is_own(request.request())
+                && let Ok(sent) = request.extract::<Sent>().await
+                && sent.iter().any(|(name, _)| name != "csrf")
+            {
+                let kept = kept::sign_in(request.request(), &path, &sent);
+                return Ok(request.into_response(kept.unwrap_or_else(|p| p.error_response())));
+            }
             let next = if request.method() == actix_web::http::Method::GET { path } else { String::new() };
             return Ok(request.into_response(see(&format!("/sign-in?next={}", page::escaped(&next)))));
         }

@@ -91,18 +91,46 @@ pub(super) struct Told {
 pub(super) fn told(problem: &Problem, w: Words) -> Told {
     let body = problem.body();
     let key = format!("problem-{}", problem.code());
-    let named = |field: String| {
-        let (body, event) = (format!("body-{}", field.trim_start_matches("body.")), format!("event-{field}"));
-        w.find(&body).or_else(|| w.find(&event)).unwrap_or_else(|| w.field(&field))
-    };
     // What a problem says last is why an event has no effect.
     let moot = body.remedy.as_deref().filter(|_| problem.code() == "event_moot").and_then(|r| r.rsplit(": ").next());
     Told {
         text: w.find(&key).unwrap_or_else(|| body.title.clone()),
-        field: body.field.map(named),
-        reason: moot.and_then(|reason| w.find(&format!("moot-{reason}"))),
+        field: body.field.as_deref().and_then(|field| named(field, w)),
+        reason: moot.and_then(|reason| w.find(&format!("moot-{reason}"))).or_else(|| why(&body, w)),
         detail: body.remedy.iter().fold(body.detail, |text, remedy| format!("{text} · {remedy}")),
     }
+}
+
+/// What people call a field; none for what has no word, such as an id. An action that is not allowed names its field in backticks.
+fn named(field: &str, w: Words) -> Option<String> {
+    let field = field.split('`').nth(1).unwrap_or(field).trim_start_matches("body.");
+    let found = w.find(&format!("body-{field}")).or_else(|| w.find(&format!("event-{field}")));
+    let found = found.or_else(|| w.find(field)).or_else(|| w.find(&format!("asked-{field}")));
+    found.or_else(|| Some(w.field(field)).filter(|word| word != field))
+}
+
+/// Why a field was not accepted, where a person can do something about it: what the inside says, and the word for it.
+const WHY: &[(&str, &str)] = &[
+    ("it is missing", "why-missing"),
+    ("not empty", "why-missing"),
+    ("to 500 characters", "why-short"),
+    ("identity or phone number", "why-number"),
+    ("NUL character", "why-character"),
+    ("whole number", "why-count"),
+    ("whole fen", "why-amount"),
+    ("milliseconds since", "why-moment"),
+    ("too long", "why-long"),
+    ("code of that table", "why-choice"),
+    ("one of ", "why-choice"),
+    ("an id (UUID)", "why-choice"),
+    ("outside your areas", "why-area"),
+    ("reserved to", "why-role"),
+    ("not a cursor", "why-cursor"),
+];
+
+fn why(body: &crate::http::problem::ProblemBody, w: Words) -> Option<String> {
+    let said = format!("{} {}", body.detail, body.remedy.as_deref().unwrap_or_default());
+    WHY.iter().find(|(inside, _)| said.contains(inside)).map(|(_, key)| w.t(key))
 }
 
 #[derive(Template)]

@@ -2,11 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::Value;
 use sync_core::case::{CaseState, Item};
-use sync_core::ids::EventId;
+use sync_core::conflict::Conflict;
+use sync_core::document::ChangeHash;
+use sync_core::ids::{EventId, UserId};
 use sync_core::rules::Obligation;
 use sync_core::shape::{DocumentKind, FieldValue, Holds};
+use sync_core::text::PassageFlag;
+use sync_core::time::TimeBasis;
 
 use super::deeds::holds_of;
 use super::format::{self, Moment};
@@ -38,7 +41,8 @@ pub(super) struct ConflictView {
 
 pub(super) struct ConflictValueView {
     pub(super) text: String,
-    pub(super) json: String,
+    /// Which writing, stable on all replicas.
+    pub(super) write: String,
     pub(super) by: String,
     pub(super) at: Moment,
     pub(super) shown: bool,
@@ -53,12 +57,23 @@ pub(super) struct PassageView {
     pub(super) versions: Vec<(String, Moment, String)>,
 }
 
+/// An event that something refers to: where it stands on the page, when it arrived, and on what its time rests.
+pub(super) struct Pointer {
+    pub(super) id: String,
+    pub(super) label: String,
+    pub(super) basis: Option<String>,
+    pub(super) arrived: Option<Moment>,
+}
+
 /// Something that a supervisor confirms, with the events it is about.
 pub(super) struct Judged {
     pub(super) about: String,
     pub(super) label: String,
-    pub(super) events: Vec<String>,
+    pub(super) events: Vec<Pointer>,
     pub(super) why: Option<String>,
+    /// The reason that was typed, if it was not accepted.
+    pub(super) reason: String,
+    pub(super) wrong: bool,
 }
 
 /// What is or was due.
@@ -68,18 +83,15 @@ pub(super) struct Due {
     pub(super) due: Moment,
     pub(super) outcome: String,
     pub(super) outcome_code: &'static str,
-    pub(super) by: Option<String>,
+    pub(super) by: Option<Pointer>,
     pub(super) trigger: String,
     pub(super) provisional: bool,
     pub(super) late: bool,
 }
 
-/// What somebody could undo.
-pub(super) struct Undo {
-    pub(super) path: String,
-    pub(super) label: String,
-    pub(super) json: String,
-    pub(super) text: String,
+/// How an address says what was done: by the change, which can be put back, or only that it was.
+pub(super) fn done(change: Option<ChangeHash>) -> String {
+    change.map_or_else(|| "1".to_owned(), ChangeHash::to_hex)
 }
 
 pub(super) fn item(item: &Item, collection: &str, w: Words) -> Vec<Fact> {
@@ -107,41 +119,53 @@ pub(super) fn facts(state: &CaseState, names: &BTreeMap<String, String>, w: Word
     shown.filter_map(fact).collect()
 }
 
-pub(super) fn conflicts(state: &CaseState, w: Words) -> Vec<ConflictView> {
-    let view = |c: &sync_core::conflict::Conflict| {
+pub(super) fn conflicts(
+    conflicts: &[Conflict],
+    kind: DocumentKind,
+    person: &dyn Fn(UserId) -> String,
+    names: &BTreeMap<String, String>,
+    w: Words,
+) -> Vec<ConflictView> {
+    let view = |c: &Conflict| {
+        let holds = holds_of(kind, &c.path);
+        let text = |v: &FieldValue| match (holds, v.as_str()) {
+            (Some(Holds::Area), Some(code)) => names.get(code).cloned().unwrap_or_else(|| code.to_owned()),
+            (Some(Holds::User), Some(id)) => id.parse().map_or_else(|_| id.to_owned(), person),
+            _ => format::value(v, holds, w),
+        };
         let value = |(n, v): (usize, &sync_core::conflict::ConflictValue)| ConflictValueView {
-            text: format::value(&v.value, holds_of(DocumentKind::Case, &c.path), w),
-            json: v.value.to_string(),
-            by: v.by.map_or_else(|| w.t("unknown"), |by| timeline::person(state, by, w)),
+            text: text(&v.value),
+            write: v.write.clone(),
+            by: v.by.map_or_else(|| w.t("unknown"), person),
             at: format::moment(v.at_ms),
             shown: n == 0,
         };
         let values = c.values.iter().enumerate().map(value).collect();
         ConflictView { path: c.path.clone(), label: w.field(&c.path), values }
     };
-    state.conflicts.iter().map(view).collect()
+    conflicts.iter().map(view).collect()
 }
 
 pub(super) fn text_label(name: &str, w: Words) -> String {
-    w.t(if name.starts_with("statements.") { "case-statements" } else { "case-narrative" })
+    w.t(match name {
+        "notes" => "patrol-notes",
+        _ if name.starts_with("statements.") => "case-statements",
+        _ => "case-narrative",
+    })
 }
 
-pub(super) fn passages(state: &CaseState, w: Words) -> Vec<PassageView> {
-    let view = |p: &sync_core::text::PassageFlag| PassageView {
+pub(super) fn passages(flags: &[PassageFlag], person: &dyn Fn(UserId) -> String, w: Words) -> Vec<PassageView> {
+    let version = |v: &sync_core::text::PassageVersion| {
+        (v.by.map_or_else(|| w.t("unknown"), person), format::moment(v.at_ms), v.passage.clone())
+    };
+    let view = |p: &PassageFlag| PassageView {
         flag: p.flag.clone(),
         text: p.text.clone(),
         label: text_label(&p.text, w),
         merged: p.merged.clone(),
-        versions: p
-            .versions
-            .iter()
-            .map(|v| {
-                let by = v.by.map_or_else(|| w.t("unknown"), |by| timeline::person(state, by, w));
-                (by, format::moment(v.at_ms), v.passage.clone())
-            })
-            .collect(),
+        versions: p.versions.iter().map(version).collect(),
     };
-    state.passages.iter().map(view).collect()
+    flags.iter().map(view).collect()
 }
 
 /// Something attached.
@@ -180,6 +204,17 @@ pub(super) fn named_event(state: &CaseState, id: EventId, w: Words) -> String {
     )
 }
 
+/// An event to point at.
+pub(super) fn pointer(state: &CaseState, id: EventId, w: Words) -> Pointer {
+    let witness = state.entry(id).and_then(|e| e.witness);
+    Pointer {
+        id: id.to_string(),
+        label: named_event(state, id, w),
+        basis: state.entry(id).map(|_| w.t(format::basis(witness.map_or(TimeBasis::Local, |at| at.basis)))),
+        arrived: witness.map(|at| format::moment(at.received_ms)),
+    }
+}
+
 pub(super) fn dues(state: &CaseState, obligations: &[Obligation], app: &App, w: Words) -> Vec<Due> {
     let due = |o: &Obligation| Due {
         rule: w.rule(&app.law.rules, &o.rule),
@@ -187,7 +222,7 @@ pub(super) fn dues(state: &CaseState, obligations: &[Obligation], app: &App, w: 
         due: format::moment(o.due_ms),
         outcome: w.of_code("outcome", o.outcome.as_str()),
         outcome_code: o.outcome.as_str(),
-        by: o.outcome.event().map(|e| named_event(state, e, w)),
+        by: o.outcome.event().map(|e| pointer(state, e, w)),
         trigger: named_event(state, o.trigger, w),
         provisional: o.provisional,
         late: o.arrived_late,
@@ -196,17 +231,4 @@ pub(super) fn dues(state: &CaseState, obligations: &[Obligation], app: &App, w: 
     let open = |d: &Due| matches!(d.outcome_code, "pending" | "overdue");
     all.sort_by_key(|d| (!open(d), d.due.ms));
     all
-}
-
-pub(super) fn undo(asked: &[(String, String)], state: &CaseState, w: Words) -> Option<Undo> {
-    let of = |name: &str| asked.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str());
-    let (path, text) = (of("undo")?, of("was")?);
-    let was: Value = serde_json::from_str(text).ok()?;
-    // Only what is not so any more can be put back.
-    (state.fields.get(path).unwrap_or(&Value::Null) != &was).then(|| Undo {
-        path: path.to_owned(),
-        label: w.field(path),
-        json: was.to_string(),
-        text: format::value(&was, holds_of(DocumentKind::Case, path), w),
-    })
 }

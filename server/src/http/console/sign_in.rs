@@ -7,6 +7,7 @@ use askama::Template;
 use serde::Deserialize;
 
 use super::gate::{self, Sent, Visitor};
+use super::kept;
 use super::page::{self, Frame, Told};
 use super::see;
 use super::words::{self, Words};
@@ -52,7 +53,7 @@ pub(super) async fn page(request: HttpRequest, query: web::Query<NextQuery>) -> 
 }
 
 /// Whether a form was sent from a page of this server: before there is a session, there is no token to compare.
-fn is_own(request: &HttpRequest) -> bool {
+pub(super) fn is_own(request: &HttpRequest) -> bool {
     let text = |name| request.headers().get(name).and_then(|v: &actix_web::http::header::HeaderValue| v.to_str().ok());
     match (text(ORIGIN), text(HOST)) {
         (Some(origin), Some(host)) => origin.split_once("://").is_some_and(|(_, o)| o == host),
@@ -73,7 +74,10 @@ pub(super) async fn sign_in(app: web::Data<App>, request: HttpRequest, sent: Sen
     };
     match opened {
         Ok(opened) => {
-            let mut answer = see(local(&next));
+            let mut answer = match kept::waiting(&sent) {
+                Some(kept) => kept::after(&request, local(&next), &kept, Ok(gate::csrf(&opened.refresh_token)))?,
+                None => see(local(&next)),
+            };
             answer
                 .add_cookie(&gate::cookie(&app, gate::COOKIE, opened.refresh_token))
                 .map_err(|e| Problem::internal(&e))?;
@@ -81,6 +85,9 @@ pub(super) async fn sign_in(app: web::Data<App>, request: HttpRequest, sent: Sen
         }
         Err(problem) => {
             use actix_web::ResponseError as _;
+            if let Some(kept) = kept::waiting(&sent) {
+                return kept::after(&request, local(&next), &kept, Err((problem, login)));
+            }
             let status = problem.status_code();
             let told = page::told(&problem, Words::of(&request));
             page::answer_as(&form(&request, &next, &login, Some(told)), status)

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use sync_core::authority::Subject;
 use sync_core::case::CaseState;
 use sync_core::document::{ChangeHash, Document};
 use sync_core::event::{BodyType, EventKind, TimelineEntry};
@@ -13,10 +14,13 @@ use sync_core::time::{TimeBasis, Witness};
 
 use super::deeds::{Change, Changes, Deed};
 use super::format::{self, Moment};
+use super::parts::{self, Fact, Pointer};
 use super::words::Words;
 use crate::accounts::devices;
 use crate::db::{AnyConnection, DbError};
+use crate::journal::Line;
 use crate::masking::Sight;
+use crate::queries;
 
 /// What arrives later than this after it was written was written offline, ms: a phone with a network syncs sooner.
 const OFFLINE_MS: i64 = 10 * 60_000;
@@ -27,6 +31,8 @@ pub(super) struct Beside {
     seen: BTreeMap<EventId, bool>,
     devices: BTreeMap<String, String>,
     changes: Changes,
+    /// Other cases that events name, if the reader may see them.
+    titles: BTreeMap<String, String>,
 }
 
 impl Beside {
@@ -35,8 +41,10 @@ impl Beside {
         conn: &mut AnyConnection,
         document: &Document,
         state: &CaseState,
-        sight: &Sight,
+        (subject, sight): (&Subject, &Sight),
     ) -> Result<Self, DbError> {
+        let named = state.timeline.iter().filter(|e| e.kind == EventKind::Merged).filter_map(|e| e.text("into"));
+        let named: Vec<String> = named.map(str::to_owned).collect();
         let written = document.event_changes();
         let changes = Changes::read(conn, document, sight, false)?;
         let positions = &changes.positions;
@@ -48,8 +56,14 @@ impl Beside {
             positions: written.iter().filter_map(|(id, c)| Some((*id, *positions.get(c)?))).collect(),
             seen: written.iter().map(|(id, c)| (*id, !first.contains(c))).collect(),
             devices: devices::names(conn, &ids)?,
+            titles: if named.is_empty() { BTreeMap::new() } else { queries::case_titles(conn, subject, &named)? },
             changes,
         })
+    }
+
+    /// The last entry of the journal that the file shows.
+    pub(super) fn last_position(&self) -> i64 {
+        self.changes.positions.values().copied().max().unwrap_or(0)
     }
 
     fn device(&self, id: Option<String>) -> Option<String> {
@@ -90,17 +104,19 @@ pub(super) struct Row {
     /// When.
     pub(super) times: Times,
     /// What it says: name and value.
-    pub(super) body: Vec<(String, String)>,
+    pub(super) body: Vec<Fact>,
     /// What it changed, if it is no event.
     pub(super) deeds: Vec<Deed>,
     /// Why it has no effect.
     pub(super) moot: Option<String>,
-    /// How it came to be withdrawn.
-    pub(super) withdrawn: Option<String>,
+    /// How it came to be withdrawn, and by what evidence.
+    pub(super) withdrawn: Option<(String, Pointer)>,
     /// Its position in the journal: the file at that moment can be looked at.
     pub(super) position: Option<i64>,
     /// Whether what its author had seen can be looked at.
     pub(super) seen: bool,
+    /// The change that can be put back.
+    pub(super) undo: Option<String>,
 }
 
 impl Row {
@@ -108,7 +124,9 @@ impl Row {
     fn goes_on_in(&self, next: &Self) -> bool {
         let arrived = |row: &Self| row.times.arrived.as_ref().map(|m| m.ms);
         let apart_ms = next.times.claimed.ms.saturating_sub(self.times.claimed.ms);
-        (&self.by, &self.device, arrived(self)) == (&next.by, &next.device, arrived(next))
+        let alone = self.undo.is_some() || next.undo.is_some();
+        !alone
+            && (&self.by, &self.device, arrived(self)) == (&next.by, &next.device, arrived(next))
             && (0..OFFLINE_MS).contains(&apart_ms)
     }
 }
@@ -133,7 +151,7 @@ pub(super) fn person(state: &CaseState, user: UserId, w: Words) -> String {
     state.people.get(&user).cloned().unwrap_or_else(|| user.to_string())
 }
 
-fn body(entry: &TimelineEntry, state: &CaseState, rules: &RuleSet, w: Words) -> Vec<(String, String)> {
+fn body(entry: &TimelineEntry, state: &CaseState, beside: &Beside, rules: &RuleSet, w: Words) -> Vec<Fact> {
     let spec = entry.kind.spec();
     let holds = |name: &str| spec.and_then(|s| s.body.iter().find(|f| f.name == name)).map(|f| f.holds);
     let quoted = |id: &str| {
@@ -148,7 +166,9 @@ fn body(entry: &TimelineEntry, state: &CaseState, rules: &RuleSet, w: Words) -> 
         match (holds(name), text) {
             // The server gives the rule as the reason, and the rule stands beside it.
             _ if name == "reason" && text == Some("rule") => w.t("system"),
-            _ if name == "text" && entry.kind == EventKind::PassageConfirmed => w.t("case-narrative"),
+            _ if name == "text" && entry.kind == EventKind::PassageConfirmed => {
+                parts::text_label(text.unwrap_or_default(), w)
+            }
             _ if name == "method" => text.map_or_else(String::new, |code| w.code("resolution_method", code)),
             _ if name == "rule" => text.map_or_else(String::new, |id| w.rule(rules, id)),
             (Some(BodyType::OneOf(_)), Some(code)) => w.of_code("choice", code),
@@ -174,7 +194,17 @@ fn body(entry: &TimelineEntry, state: &CaseState, rules: &RuleSet, w: Words) -> 
     };
     let hidden = |name: &&String| !matches!(name.as_str(), "rule_set" | "flag");
     let values = entry.body.iter().filter(|(name, _)| hidden(name));
-    values.map(|(name, value)| (w.of_code("body", name), shown(name, value))).collect()
+    let fact = |(name, value): (&String, &serde_json::Value)| {
+        let label = w.of_code("body", name);
+        let id = value.as_str().filter(|_| matches!(holds(name), Some(BodyType::Document)));
+        match id.and_then(|id| Some((id, beside.titles.get(id)?))) {
+            Some((id, title)) => Fact { label, value: title.clone(), link: Some(format!("/cases/{id}")) },
+            // What somebody may not see has no title for him.
+            None if id.is_some() => Fact::plain(label, w.t("case-elsewhere")),
+            None => Fact::plain(label, shown(name, value)),
+        }
+    };
+    values.map(fact).collect()
 }
 
 fn times(claimed_ms: i64, witness: Option<Witness>, by_phone: bool, w: Words) -> Times {
@@ -192,12 +222,21 @@ fn times(claimed_ms: i64, witness: Option<Witness>, by_phone: bool, w: Words) ->
     }
 }
 
+/// When a change was written, as the journal has it.
+pub(super) fn line_times(line: &Line, w: Words) -> Times {
+    let witness = Witness {
+        received_ms: line.received_ms,
+        earliest_ms: line.earliest_ms,
+        latest_ms: line.latest_ms,
+        basis: serde_json::from_value(line.basis.as_str().into()).unwrap_or(TimeBasis::Claimed),
+    };
+    times(line.written_ms, Some(witness), line.device.is_some(), w)
+}
+
 fn event(entry: &TimelineEntry, state: &CaseState, beside: &Beside, rules: &RuleSet, w: Words) -> Row {
     let withdrawn = entry.withdrawn.as_ref().map(|by| {
         let how = w.t(if by.automatic { "case-withdrawn-auto" } else { "case-withdrawn-person" });
-        let evidence =
-            state.entry(by.by).map(|e| format!(" · {} {}", w.event(&e.kind), format::moment(e.at.hlc.wall_ms).text));
-        format!("{how}{}", evidence.unwrap_or_default())
+        (how, parts::pointer(state, by.by, w))
     });
     Row {
         id: entry.id.to_string(),
@@ -207,24 +246,19 @@ fn event(entry: &TimelineEntry, state: &CaseState, beside: &Beside, rules: &Rule
         role: w.of_code("role", entry.by.role.as_str()),
         device: beside.device(entry.by.device.map(|d| d.to_string())),
         times: times(entry.at.hlc.wall_ms, entry.witness, entry.by.device.is_some(), w),
-        body: body(entry, state, rules, w),
+        body: body(entry, state, beside, rules, w),
         deeds: Vec::new(),
         moot: entry.moot.map(|m| w.of_code("moot", m.as_str())),
         withdrawn,
         position: beside.positions.get(&entry.id).copied(),
         seen: beside.seen.get(&entry.id).copied().unwrap_or(false),
+        undo: None,
     }
 }
 
 fn edit(change: &Change, state: &CaseState, beside: &Beside, w: Words) -> Row {
     let line = &change.line;
     let author = line.author.parse().unwrap_or(UserId::SYSTEM);
-    let witness = Witness {
-        received_ms: line.received_ms,
-        earliest_ms: line.earliest_ms,
-        latest_ms: line.latest_ms,
-        basis: serde_json::from_value(line.basis.as_str().into()).unwrap_or(TimeBasis::Claimed),
-    };
     Row {
         id: change.hash.to_hex(),
         label: w.t("case-edit"),
@@ -232,13 +266,14 @@ fn edit(change: &Change, state: &CaseState, beside: &Beside, w: Words) -> Row {
         by: person(state, author, w),
         role: String::new(),
         device: beside.device(line.device.clone()),
-        times: times(line.written_ms, Some(witness), line.device.is_some(), w),
+        times: line_times(line, w),
         body: Vec::new(),
         deeds: beside.changes.deeds(DocumentKind::Case, change, w),
         moot: None,
         withdrawn: None,
         position: Some(line.position),
         seen: true,
+        undo: change.can_undo.then(|| change.hash.to_hex()),
     }
 }
 

@@ -1,5 +1,7 @@
 //! The rows of uploads and contents. A row moves on only from the state that its mover has seen.
 
+use std::collections::BTreeSet;
+
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable};
 use sync_core::attachments::MediaType;
@@ -80,6 +82,12 @@ pub fn stored(hash: &str, key: &str, bytes: i64, media_type: MediaType, now_ms: 
 /// The content of this name, if it is here.
 pub fn is_stored(conn: &mut AnyConnection, hash: &str) -> Result<Option<Stored>, DbError> {
     Ok(objects::table.find(hash).first(conn).optional()?)
+}
+
+/// Which of these contents are here.
+pub fn are_stored(conn: &mut AnyConnection, hashes: &[&String]) -> Result<BTreeSet<String>, DbError> {
+    let rows = objects::table.filter(objects::hash.eq_any(hashes)).select(objects::hash);
+    Ok(rows.load::<String>(conn)?.into_iter().collect())
 }
 
 /// Whether a content is here; whoever is told so relies on it, so that it is no candidate for deletion any more.

@@ -1,0 +1,103 @@
+//! Masked numbers of a case shown: one person at a time, each by a button of its own, with a reason that is logged before the answer
+//! leaves.
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpResponse, web};
+use serde_json::json;
+use sync_core::case::CaseState;
+use sync_core::ids::DocumentId;
+use sync_core::shape::DocumentKind;
+
+use super::actions::{again, of};
+use super::file::{Extra, shown};
+use super::format;
+use super::forms::{Choice, Which};
+use super::gate::{Sent, Visitor};
+use super::kept;
+use super::page;
+use super::parts::{self, Fact};
+use super::words::Words;
+use crate::app::App;
+use crate::http::cases::visible;
+use crate::http::persons;
+use crate::http::problem::Problem;
+use crate::journal;
+
+/// The reporter and the narrative beside the parties, who go by their ids.
+const REPORTER: &str = "reporter";
+/// What is masked in a register or in a text.
+const HIDDEN: char = '*';
+const NUMBERS: [&str; 2] = ["phone", "id_number"];
+
+/// Whose numbers are masked in a state as somebody sees it.
+pub(super) fn veiled(state: &CaseState, w: Words) -> Vec<Choice> {
+    let hidden = |v: Option<&serde_json::Value>| v.and_then(|v| v.as_str()).is_some_and(|t| t.contains(HIDDEN));
+    let parties = state.parties.iter().filter(|(_, p)| NUMBERS.iter().any(|f| hidden(p.fields.get(*f))));
+    let named = |name: Option<&str>, else_: &str| name.map_or_else(|| w.t(else_), str::to_owned);
+    let party = |(id, p): (&String, &sync_core::case::Item)| Choice {
+        value: id.clone(),
+        label: named(p.fields.get("name").and_then(|v| v.as_str()), "case-parties"),
+    };
+    let reporter = hidden(state.fields.get("report.reporter_phone")).then(|| Choice {
+        value: REPORTER.into(),
+        label: named(state.text("report.reporter"), "field-report-reporter"),
+    });
+    let text = |(name, text): (String, &str)| {
+        text.contains(HIDDEN).then(|| Choice { label: parts::text_label(&name, w), value: name })
+    };
+    let statements =
+        state.statements.iter().map(|(id, s)| (format!("statements.{id}"), s.text.as_deref().unwrap_or_default()));
+    let texts = [("narrative".to_owned(), state.narrative.as_str())].into_iter().chain(statements).filter_map(text);
+    parties.map(party).chain(reporter).chain(texts).collect()
+}
+
+fn fields(who: &str) -> Vec<String> {
+    match who {
+        REPORTER => vec!["report.reporter_phone".to_owned()],
+        text if text == "narrative" || text.starts_with("statements.") => vec![text.to_owned()],
+        party => NUMBERS.iter().map(|f| format!("parties.{party}.{f}")).collect(),
+    }
+}
+
+/// Shows the numbers of one person.
+pub(super) async fn reveal(
+    visitor: Visitor,
+    id: web::Path<DocumentId>,
+    app: web::Data<App>,
+    sent: Sent,
+) -> Result<HttpResponse, Problem> {
+    let (id, sent) = (id.into_inner(), sent.into_inner());
+    if let Err(problem) = visitor.must_own(&sent) {
+        return kept::once_more(&visitor, &sent, &problem, &app);
+    }
+    let (who, wanted) = (visitor.principal.clone(), of(&sent, "who").to_owned());
+    let found = app.run(move |conn| -> Result<_, Problem> {
+        visible(conn, &who, id, DocumentKind::Case)?;
+        let gone = || Problem::not_found("there is no such case");
+        let document = journal::load(conn, id)?.ok_or_else(gone)?;
+        let holds = |f: &String| document.text(f).is_some() || document.field(f).is_some();
+        let name = document.field(&format!("parties.{wanted}.name"));
+        let reporter = document.field("report.reporter").filter(|_| wanted == REPORTER);
+        let name = name.or(reporter).and_then(|v| v.as_str().map(str::to_owned));
+        Ok((fields(&wanted).into_iter().filter(holds).collect::<Vec<_>>(), name))
+    });
+    let (fields, name) = found.await?;
+    let asked = json!({ "reason": of(&sent, "reason").trim(), "fields": fields });
+    let w = visitor.words;
+    match persons::reveal(visitor.principal.clone(), web::Path::from(id), web::Json(asked), app.clone()).await {
+        Ok(revealed) => {
+            let fact = |(path, v): (String, serde_json::Value)| {
+                let is_text = path == "narrative" || path.starts_with("statements.");
+                let label = if is_text { parts::text_label(&path, w) } else { w.field(&path) };
+                let label = name.as_ref().map_or_else(|| label.clone(), |name| format!("{name} · {label}"));
+                Fact::plain(label, format::value(&v, None, w))
+            };
+            let revealed = revealed.into_inner().values.into_iter().map(fact).collect();
+            shown(visitor, id, &[], &app, Extra { refused: None, revealed, status: StatusCode::OK }).await
+        }
+        Err(problem) => {
+            let told = page::told(&problem, w);
+            again(visitor, id, &app, (Which::Reveal, sent), &problem, told).await
+        }
+    }
+}
