@@ -190,7 +190,7 @@ impl PhoneLibrary {
         if self.phone.status()?.pending > 0 {
             match self.sync(None, cancel.clone()) {
                 // Records that the server cannot take now hold up their own attachments only.
-                Ok(_) | Err(PhoneLibError::Protocol { .. }) => {}
+                Ok(_) | Err(PhoneLibError::SyncIncomplete { .. } | PhoneLibError::Protocol { .. }) => {}
                 Err(e) => return Err(e),
             }
         }

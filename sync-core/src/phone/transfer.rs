@@ -287,6 +287,7 @@ impl TransferSession {
                 if row.location.is_some() && was_checked {
                     self.progress.bytes_sent += piece;
                 }
+                let before = row.sent;
                 row.sent = offset.min(row.bytes);
                 if row.location.is_none() {
                     let own = |l: &&String| is_upload(l);
@@ -296,7 +297,7 @@ impl TransferSession {
                     return self.confirm(&row);
                 }
                 // An offset that does not move would go on for ever.
-                failed = was_checked && offset == row.sent && piece == 0;
+                failed = was_checked && row.sent <= before;
             }
             (409, _) => (is_checked, failed) = (false, true),
             // The upload has ended: begin anew.

@@ -109,6 +109,47 @@ fn a_hundred_photos_are_not_sent_again_by_a_phone_that_did_not_hear_that_they_ha
 }
 
 #[test]
+fn an_attachment_is_not_held_up_by_a_record_that_the_sync_left_out() {
+    let world = World::new();
+    let he = world.phone("he");
+    let mine = he.report("漏水。");
+    let photo = photo(18, 64, 64);
+    let hash = attach(&he, mine, &photo);
+    // Somebody whom the server does not know with this phone has written on it in between.
+    let me = he.core().identity().unwrap().unwrap();
+    let mut somebody = me.clone();
+    somebody.user = sync_core::ids::UserId(uuid::Uuid::from_u128(77));
+    he.core().enrol(&somebody).unwrap();
+    let his = he.report("邻里噪音。");
+    attach(&he, his, &tests::photos::photo(19, 64, 64));
+    he.core().enrol(&me).unwrap();
+    let report = send(&he);
+    assert_eq!((report.uploaded, report.waiting), (1, 1), "only what belongs to the record left out waits");
+    assert!(Tus::new(&world, "he").download(mine, &hash, &[]).body == photo);
+    assert_eq!(statuses(&he, his), [AttachmentStatusView::OnlyHere]);
+}
+
+#[test]
+fn an_attachment_whose_upload_does_not_move_is_left_to_the_next_run() {
+    let world = World::new();
+    let he = world.phone("he");
+    let case = he.report("漏水。");
+    attach(&he, case, &photo(20, 64, 64));
+    he.sync();
+    let policy = sync_core::phone::TransferPolicy { is_metered: false, metered_ok: false, bytes_max: u64::MAX };
+    let mut session = he.core().transfer_begin(policy).unwrap();
+    let mut pieces = 0;
+    while let Some(request) = session.next_request().unwrap() {
+        pieces += usize::from(request.method == "PATCH");
+        assert!(pieces <= 3, "the same bytes are sent again and again");
+        // Taken, it says, and stands where it stood.
+        let location = Some("/v1/uploads/abc".to_owned());
+        session.apply_response(&TransferReply { status: 204, location, offset: Some(0), body: vec![] }).unwrap();
+    }
+    assert_eq!((pieces, session.progress().uploaded, session.progress().waiting), (3, 0, 1));
+}
+
+#[test]
 fn attachments_of_cases_go_before_those_of_patrols_and_none_before_its_text() {
     let world = World::new();
     let he = world.phone("he");
