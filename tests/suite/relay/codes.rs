@@ -70,8 +70,9 @@ fn relay_a_missing_code_is_named_and_the_rest_is_not_taken_for_a_whole() {
     let mut codes = codes(&he);
     let lost = codes.remove(1);
     let frames = RelayFrames::new();
-    let last = codes.iter().map(|c| frames.add(c.clone()).unwrap()).last().unwrap();
-    assert_eq!((last.missing, last.whole), (vec![2], None));
+    let seen: Vec<_> = codes.iter().map(|c| frames.add(c.clone()).unwrap()).collect();
+    let last = seen.last().unwrap();
+    assert_eq!((&last.missing, &last.whole), (&vec![2], &None));
     let refused = colleague.library.relay_import(doubled(&codes).into_bytes()).unwrap_err();
     assert!(matches!(&refused, PhoneLibError::Relay { code, .. } if code == "parcel_truncated"), "{refused:?}");
     assert!(colleague.library.relay_carried().unwrap().is_empty());
