@@ -204,6 +204,22 @@ fn erasure_late_words_land_in_quarantine_and_bring_nothing_back() {
 }
 
 #[test]
+fn erasure_keeps_late_words_in_quarantine_though_somebody_had_sent_them_as_his_own() {
+    let world = World::new();
+    let register = |login| crate::hand::Hand::register(&world, login);
+    let (author, other) = (register("he"), register("colleague"));
+    let (mut case, first) = author.case(STORY);
+    author.hand_in(vec![author.entry(&case, [&first.bytes[..]])]);
+    let late = author.edit(&mut case, &[set("place.detail", "后门的脚手架")]);
+    other.hand_in(vec![other.entry(&case, [&late.bytes[..]])]);
+    erase(&world, "case", case.meta().id, "");
+    author.hand_in(vec![author.entry(&case, [&late.bytes[..]])]);
+    let (_, rows) = world.get("/v1/quarantine?state=waiting", Some(&world.token("community")));
+    let own = rows["items"].as_array().unwrap().iter().find(|r| r["author"] == author.user.to_string());
+    assert!(own.is_some_and(|r| r["preview"].to_string().contains("后门的脚手架")), "{rows}");
+}
+
+#[test]
 fn erasure_is_not_undone_by_sending_the_old_history_again() {
     let world = World::new();
     let hand = crate::hand::Hand::register(&world, "he");

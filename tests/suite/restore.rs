@@ -12,6 +12,8 @@ use sync_core::ids::DocumentId;
 use tests::phones::{event, set, write};
 use tests::{HOUR, TestPhone, World};
 
+use crate::hand::Hand;
+
 /// Hash and author of every change of a document.
 fn authors(world: &World, case: DocumentId) -> BTreeMap<Vec<u8>, String> {
     let app = world.app();
@@ -78,6 +80,28 @@ fn restore_brings_back_what_others_the_desks_and_the_lost_server_wrote_from_any_
     assert_eq!(he.case(case), world.case(case));
     assert_eq!(head.case(case), world.case(case));
     assert_eq!(he.core().status().unwrap().pending, 0);
+    world.check_rebuild();
+}
+
+#[test]
+fn restore_lets_in_what_its_author_wrote_and_not_what_another_had_sent_as_his_own() {
+    let mut world = World::new();
+    let (he, colleague) = (world.phone("he"), Hand::register(&world, "colleague"));
+    let case = he.report("工人讨要工资。");
+    he.sync();
+    he.edit(case, &[set("people_involved", 23)]);
+    // What he has not sent yet has reached a colleague, who sends it first.
+    let document = he.core().document(case).unwrap();
+    let unsent = document.changes().into_iter().find(|c| document.heads() == [c.hash]).unwrap();
+    colleague.hand_in(vec![colleague.entry(&document, [&unsent.bytes[..]])]);
+    let file = world.back_up("hall.backup");
+    he.sync();
+    world.lose_and_restore(&file);
+    he.sign_in_again(&world, "he");
+    he.sync();
+    assert_eq!(world.case(case).number("people_involved"), Some(23));
+    let (_, kept) = world.get("/v1/quarantine?state=waiting", Some(&world.token("community")));
+    assert_eq!(kept["items"][0]["author"], colleague.user.to_string(), "{kept}");
     world.check_rebuild();
 }
 

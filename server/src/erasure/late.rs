@@ -48,6 +48,8 @@ pub(crate) fn late(
         let refused_before: i64 = quarantine::table
             .filter(quarantine::document.eq(&erased.document))
             .filter(quarantine::hash.eq(&trace))
+            .filter(quarantine::author.eq(bundle.user.to_string()))
+            .filter(quarantine::device.eq(bundle.device.to_string()))
             .count()
             .get_result(conn)?;
         let outcome = if destroyed > 0 {

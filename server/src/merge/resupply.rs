@@ -1,7 +1,7 @@
 //! What a phone hands in to a restored server: changes of whomever that the server's own pledges prove to have stood in its journal.
 //! They enter under their authors' names, and nobody's authority is judged again; what no pledge covers does not enter this way.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use diesel::prelude::*;
 use sync_core::authority::Place;
@@ -247,14 +247,21 @@ fn decided(
     handed: &Delivery,
     appends: &[Append],
 ) -> Result<(), DbError> {
-    let hashes: Vec<Vec<u8>> = appends.iter().map(|a| a.change.hash.0.to_vec()).collect();
-    for some in hashes.chunks(500) {
-        let rows = quarantine::table
-            .filter(quarantine::document.eq(handed.document.to_string()))
-            .filter(quarantine::hash.eq_any(some));
-        diesel::update(rows)
-            .set((quarantine::state.eq("accepted"), quarantine::decided_ms.eq(Some(context.now_ms))))
-            .execute(conn)?;
+    // Only what its author sent: others may have sent the same as theirs, and that was not let in.
+    let mut by_author: BTreeMap<UserId, Vec<Vec<u8>>> = BTreeMap::new();
+    for append in appends {
+        by_author.entry(append.author).or_default().push(append.change.hash.0.to_vec());
+    }
+    for (author, hashes) in by_author {
+        for some in hashes.chunks(500) {
+            let rows = quarantine::table
+                .filter(quarantine::document.eq(handed.document.to_string()))
+                .filter(quarantine::author.eq(author.to_string()))
+                .filter(quarantine::hash.eq_any(some));
+            diesel::update(rows)
+                .set((quarantine::state.eq("accepted"), quarantine::decided_ms.eq(Some(context.now_ms))))
+                .execute(conn)?;
+        }
     }
     Ok(())
 }

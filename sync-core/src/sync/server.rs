@@ -109,7 +109,10 @@ fn one(
     };
     let (raw, deps) = (&read.raw, &read.deps);
     let quarantine = |r: Refusal| PushOutcome::Quarantined(r.code, r.detail);
-    // Whose it is and of which document comes first: whoever decides about a refusal is found by its community.
+    if stage.has(&raw.hash) {
+        return PushOutcome::Duplicate;
+    }
+    // Of what is new, whose it is and of which document comes first: whoever decides about a refusal is found by its community.
     if let Err(refusal) = own_and_of_this(stage, entry, read, bench) {
         return quarantine(refusal);
     }
@@ -121,9 +124,6 @@ fn one(
             RefusalCode::DependsOnRefused,
             format!("it builds on {dep}, which was refused"),
         ));
-    }
-    if stage.has(&raw.hash) {
-        return PushOutcome::Duplicate;
     }
     let missing: Vec<ChangeHash> = deps.iter().filter(|dep| !stage.has(dep)).copied().collect();
     if !missing.is_empty() {

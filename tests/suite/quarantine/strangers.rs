@@ -107,6 +107,9 @@ fn nobody_brings_a_colleagues_unsent_change_into_quarantine_by_sending_it_first(
     assert!(outcomes.iter().all(|o| matches!(o, PushOutcome::Accepted(_))), "{outcomes:?}");
     assert!(matches!(colleague.hand_in(vec![entry()])[..], [PushOutcome::Accepted(_)]));
     assert_eq!(world.case(case.meta().id).number("people_involved"), Some(24));
+    let passing_by = Hand::register(&world, "captain");
+    let known = passing_by.hand_in(vec![passing_by.entry(&case, [&more.bytes[..]])]);
+    assert_eq!(known, [PushOutcome::Duplicate], "what is in the journal is not refused, whoever sends it again");
     let forged = items(&world, "community", "?state=waiting");
     assert_eq!(forged.len(), 2);
     for entry in forged {
