@@ -74,6 +74,11 @@ pub fn inside(conn: &mut AnyConnection, outer: &str, kind: AreaKind, limit: i64)
     Ok(all.order(areas::code).limit(limit).load::<Area>(conn)?)
 }
 
+/// A `LIKE` pattern, escaped by `\`, for the paths of an area and of all that lies in it.
+pub(crate) fn within(path: &str) -> String {
+    format!("{}%", path.replace('_', "\\_"))
+}
+
 /// What areas are called, by code.
 pub fn names(
     conn: &mut AnyConnection,

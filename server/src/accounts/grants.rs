@@ -52,7 +52,7 @@ fn communities(conn: &mut AnyConnection, kind: AreaKind, path: &str) -> Result<V
     let codes = match kind {
         AreaKind::District | AreaKind::Street => areas::table
             .filter(areas::kind.eq(AreaKind::Community.as_str()))
-            .filter(areas::path.like(format!("{}%", path.replace('_', "\\_"))).escape('\\'))
+            .filter(areas::path.like(crate::areas::within(path)).escape('\\'))
             .order(areas::code)
             .select(areas::code)
             .load::<String>(conn)?,

@@ -52,7 +52,7 @@ pub fn at(conn: &mut AnyConnection, now_ms: i64) -> Result<Vec<Member>, DbError>
 pub fn around(conn: &mut AnyConnection, area: &str, now_ms: i64) -> Result<Vec<(String, String)>, DbError> {
     let Some(home) = areas::find(conn, area)? else { return Ok(Vec::new()) };
     let above: Vec<String> = home.path.split('/').filter(|c| !c.is_empty()).map(str::to_owned).collect();
-    let within = format!("{}%", home.path.replace('_', "\\_"));
+    let within = areas::within(&home.path);
     let rows: Vec<(String, String, String)> = users::table
         .inner_join(assignments::table.on(assignments::user_id.eq(users::id)))
         .inner_join(tables::areas::table.on(tables::areas::code.eq(assignments::area)))

@@ -165,8 +165,9 @@ const COLUMNS: &str = "document, kind, community, title, status, level, category
                        conflicts, passages, needs_review, away_ms";
 const PLACES: &str = "?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, NULL";
 
-/// Notes how a document stands. The words of a new one are taken down, and found once [`index`] has them; what is new in one that was there is put into the index when somebody
-/// searches ([`refresh`]): taking a long text out of it and putting it in again, at every edit, is much of the cost.
+/// Notes how a document stands. The words of a new one are taken down, and found once [`index`] has them; what is new in one that was
+/// there is put into the index when somebody searches ([`refresh`]): taking a long text out of it and putting it in again, at every
+/// edit, is much of the cost.
 pub fn note(tx: &Transaction<'_>, document: &Document) -> Result<(), StoreError> {
     let mut row = row_of(document);
     let id = row.document.to_string();
