@@ -393,14 +393,23 @@ pub fn create(
     Ok(id)
 }
 
-/// Edits a document at a desk (`subject`), or for the server itself (`None`). Gives the ids of what was made.
+/// What an edit at a desk came to.
+#[derive(Debug)]
+pub struct Entered {
+    /// The change, or `None` if nothing changed.
+    pub change: Option<ChangeHash>,
+    /// Ids of the items and events made, in the order of the edits.
+    pub made: Vec<String>,
+}
+
+/// Edits a document at a desk (`subject`), or for the server itself (`None`).
 pub fn edits(
     conn: &mut AnyConnection,
     context: &Context<'_>,
     document: DocumentId,
     edits: &[Edit],
     subject: Option<&Subject>,
-) -> Result<Vec<String>, MergeError> {
+) -> Result<Entered, MergeError> {
     let row = journal::document_row(conn, document)?.ok_or(MergeError::NotFound)?;
     let place = row.place()?;
     if subject.is_some_and(|s| !s.may_read(&place)) {
@@ -411,6 +420,7 @@ pub fn edits(
     let pen = pen(context, subject);
     let before = Place::of(&document);
     let edited = edit::apply(&mut document, edits, &pen)?;
+    let hash = edited.change.as_ref().map(|c| c.hash);
     if let Some(change) = edited.change {
         by_desk(
             conn,
@@ -422,5 +432,5 @@ pub fn edits(
             Some(&before),
         )?;
     }
-    Ok(edited.made)
+    Ok(Entered { change: hash, made: edited.made })
 }

@@ -353,7 +353,7 @@ pub async fn edit(
                 Some(document) => masking::restore(&document, &edits),
                 None => edits,
             };
-            Ok(merge::edits(conn, &shared.context(), id, &edits, Some(&principal.subject))?)
+            Ok(merge::edits(conn, &shared.context(), id, &edits, Some(&principal.subject))?.made)
         })
         .await?;
     Ok(web::Json(Made { id, made }))

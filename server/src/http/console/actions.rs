@@ -99,7 +99,7 @@ fn typed(path: &str, text: &str) -> Result<FieldValue, Problem> {
     })
 }
 
-/// What a form of a file or record wants settled.
+/// What a form wants settled.
 fn wish(sent: &[(String, String)]) -> Result<Wish, Problem> {
     let unknown = |field: &str| Problem::invalid("field_invalid", "nothing that can be settled").field(field);
     Ok(match of(sent, "act") {
@@ -118,39 +118,11 @@ fn wish(sent: &[(String, String)]) -> Result<Wish, Problem> {
     })
 }
 
-/// Carries a wish out; a refusal is told in words, with what somebody else decided meanwhile.
-pub(super) async fn carried_out(
-    visitor: &Visitor,
-    (kind, id): (DocumentKind, DocumentId),
-    (wish, seen): (Result<Wish, Problem>, &str),
-    app: &web::Data<App>,
-) -> Result<Option<ChangeHash>, (Problem, Told)> {
-    let w = visitor.words;
-    let refused = |problem: Problem| {
-        let told = page::told(&problem, w);
-        (problem, told)
-    };
-    let wish = wish.map_err(refused)?;
-    let (shared, who) = (app.clone(), visitor.principal.clone());
-    // A page that does not say what it showed has seen nothing.
-    let seen = seen.parse().unwrap_or(0);
-    let done = app.transact(move |conn| settle::carry_out(conn, &shared.context(), &who, (kind, id), &wish, seen));
-    match done.await.map_err(refused)? {
-        Outcome::Written(change) => Ok(change),
-        Outcome::Meanwhile(other) => {
-            let problem =
-                Problem::conflict("changed_meanwhile", "somebody wrote it after the page was made").field(&other.path);
-            let told = page::told(&problem, w);
-            Err((problem, Told { reason: Some(decided(&other, kind, w)), ..told }))
-        }
-    }
-}
-
 /// Somebody else's decision in words.
-fn decided(other: &Meanwhile, kind: DocumentKind, w: Words) -> String {
+fn decided(other: &Meanwhile, w: Words) -> String {
     let system = (other.by == UserId::SYSTEM).then(|| w.t("system"));
     let who = other.name.clone().or(system).unwrap_or_else(|| w.t("unknown"));
-    let what = other.value.as_ref().map(|v| format::value(v, holds_of(kind, &other.path), w));
+    let what = other.value.as_ref().map(|v| format::value(v, holds_of(DocumentKind::Case, &other.path), w));
     let what = what.unwrap_or_else(|| w.t("row-confirmed"));
     format!("{who} · {} · {what}", format::moment(other.at_ms).text)
 }
@@ -190,8 +162,28 @@ async fn entered(
     if let Err(problem) = visitor.must_own(&sent) {
         return kept::once_more(&visitor, &sent, &problem, &app);
     }
-    match carried_out(&visitor, (DocumentKind::Case, id), (wish, of(&sent, "seen")), &app).await {
-        Ok(change) => Ok(see(&format!("/cases/{id}?done={}", parts::done(change)))),
-        Err((problem, told)) => again(visitor, id, &app, (which, sent), &problem, told).await,
-    }
+    // A page that does not say what it showed has seen nothing.
+    let seen = of(&sent, "seen").parse().unwrap_or(0);
+    let outcome = match wish {
+        Ok(wish) => {
+            let (shared, who) = (app.clone(), visitor.principal.clone());
+            app.transact(move |conn| settle::carry_out(conn, &shared.context(), &who, id, &wish, seen)).await
+        }
+        Err(problem) => Err(problem),
+    };
+    let w = visitor.words;
+    let (problem, told) = match outcome {
+        Ok(Outcome::Written(change)) => return Ok(see(&format!("/cases/{id}?done={}", parts::done(change)))),
+        Ok(Outcome::Meanwhile(other)) => {
+            let problem =
+                Problem::conflict("changed_meanwhile", "somebody wrote it after the page was made").field(&other.path);
+            let told = page::told(&problem, w);
+            (problem, Told { reason: Some(decided(&other, w)), ..told })
+        }
+        Err(problem) => {
+            let told = page::told(&problem, w);
+            (problem, told)
+        }
+    };
+    again(visitor, id, &app, (which, sent), &problem, told).await
 }

@@ -99,6 +99,7 @@ impl Changes {
     ) -> Result<Self, DbError> {
         let history: BTreeMap<ChangeHash, ChangeInfo> = document.history().into_iter().map(|c| (c.hash, c)).collect();
         let eventful: BTreeSet<ChangeHash> = document.event_changes().into_values().collect();
+        let registers = document.registers();
         let (mut changes, mut codes, mut positions) = (Vec::new(), BTreeSet::new(), BTreeMap::new());
         for line in journal::lines(conn, document.meta().id)? {
             let Some((hash, info)) = line.change_hash().and_then(|hash| Some((hash, history.get(&hash)?))) else {
@@ -137,7 +138,7 @@ impl Changes {
                 let is_servers = touches.iter().any(|t| matches!(t, Touch::Server));
                 let can_undo = line.device.is_none()
                     && line.author != UserId::SYSTEM.to_string()
-                    && settle::reversed(document, info, &touches).is_some();
+                    && settle::reversed(document, info, &touches, &registers).is_some();
                 changes.push(Change { hash, line, events, is_servers, can_undo, acts });
             }
         }

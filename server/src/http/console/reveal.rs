@@ -51,10 +51,15 @@ pub(super) fn veiled(state: &CaseState, w: Words) -> Vec<Choice> {
     parties.map(party).chain(reporter).chain(texts).collect()
 }
 
+/// Whether a name is that of a text, not of a register.
+fn is_text(name: &str) -> bool {
+    name == "narrative" || name.starts_with("statements.")
+}
+
 fn fields(who: &str) -> Vec<String> {
     match who {
         REPORTER => vec!["report.reporter_phone".to_owned()],
-        text if text == "narrative" || text.starts_with("statements.") => vec![text.to_owned()],
+        text if is_text(text) => vec![text.to_owned()],
         party => NUMBERS.iter().map(|f| format!("parties.{party}.{f}")).collect(),
     }
 }
@@ -87,8 +92,7 @@ pub(super) async fn reveal(
     match persons::reveal(visitor.principal.clone(), web::Path::from(id), web::Json(asked), app.clone()).await {
         Ok(revealed) => {
             let fact = |(path, v): (String, serde_json::Value)| {
-                let is_text = path == "narrative" || path.starts_with("statements.");
-                let label = if is_text { parts::text_label(&path, w) } else { w.field(&path) };
+                let label = if is_text(&path) { parts::text_label(&path, w) } else { w.field(&path) };
                 let label = name.as_ref().map_or_else(|| label.clone(), |name| format!("{name} · {label}"));
                 Fact::plain(label, format::value(&v, None, w))
             };

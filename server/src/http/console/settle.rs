@@ -3,14 +3,12 @@
 
 use std::collections::BTreeMap;
 
-use sync_core::document::{ChangeHash, ChangeInfo, Document, Touch};
+use sync_core::document::{ChangeHash, ChangeInfo, Document, Register, Touch};
 use sync_core::edit::Edit;
 use sync_core::event::{Body, EventKind};
-use sync_core::fold::{fold_patrol, folded_case};
+use sync_core::fold::folded_case;
 use sync_core::ids::{DocumentId, UserId};
 use sync_core::shape::{DocumentKind, FieldValue};
-use sync_core::sync::server::desk_actor;
-use sync_core::text::PassageFlag;
 
 use crate::db::AnyConnection;
 use crate::http::cases::visible;
@@ -58,35 +56,23 @@ fn moved_on(field: &str) -> Problem {
     Problem::conflict("changed_meanwhile", "it was changed after the page was made").field(field).remedy("look again")
 }
 
-/// The flagged passages of a document, with nothing masked.
-fn flagged(document: &Document) -> Vec<PassageFlag> {
-    match document.meta().kind {
-        DocumentKind::Case => folded_case(document).passages.clone(),
-        DocumentKind::Patrol => fold_patrol(document).passages,
-    }
-}
-
 /// Carries a wish out in the caller's transaction, unless somebody wrote there behind `seen`, a position of the journal.
 pub(super) fn carry_out(
     conn: &mut AnyConnection,
     context: &Context<'_>,
     who: &Principal,
-    (kind, id): (DocumentKind, DocumentId),
+    id: DocumentId,
     wish: &Wish,
     seen: i64,
 ) -> Result<Outcome, Problem> {
-    let place = visible(conn, who, id, kind)?;
+    let place = visible(conn, who, id, DocumentKind::Case)?;
     journal::lock(conn, std::slice::from_ref(&place.community))?;
-    let gone = || Problem::not_found("there is no such document");
-    let document = journal::load(conn, id)?.ok_or_else(gone)?;
+    let document = journal::load(conn, id)?.ok_or_else(|| Problem::not_found("there is no such case"))?;
     if let Some(other) = meanwhile(conn, &document, wish, seen, &Sight::of(&who.subject, &place))? {
         return Ok(Outcome::Meanwhile(other));
     }
-    merge::edits(conn, context, id, &edits(&document, wish)?, Some(&who.subject))?;
-    let own = desk_actor(context.journal, who.subject.user);
-    let now = journal::load(conn, id)?.ok_or_else(gone)?;
-    let last = now.history().into_iter().filter(|c| c.actor == own).max_by_key(|c| c.seq).map(|c| c.hash);
-    Ok(Outcome::Written(last.filter(|hash| !document.has(hash))))
+    let entered = merge::edits(conn, context, id, &edits(&document, wish)?, Some(&who.subject))?;
+    Ok(Outcome::Written(entered.change))
 }
 
 /// What somebody wrote at the same place since a page was made.
@@ -130,7 +116,8 @@ fn edits(document: &Document, wish: &Wish) -> Result<Vec<Edit>, Problem> {
             Ok(vec![Edit::SetField { path: path.clone(), value }])
         }
         Wish::Passage { text, flag, version } => {
-            let found = flagged(document).into_iter().find(|p| p.flag == *flag && p.text == *text);
+            let state = folded_case(document);
+            let found = state.passages.iter().find(|p| p.flag == *flag && p.text == *text);
             let passage = found.ok_or_else(|| moved_on(text))?;
             let body: Body =
                 [("text".to_owned(), text.as_str().into()), ("flag".to_owned(), flag.as_str().into())].into();
@@ -150,7 +137,7 @@ fn edits(document: &Document, wish: &Wish) -> Result<Vec<Edit>, Problem> {
         Wish::Undo(hash) => {
             let info = document.history().into_iter().find(|c| c.hash == *hash);
             let touches = document.did(*hash).unwrap_or_default();
-            let back = info.and_then(|info| reversed(document, &info, &touches));
+            let back = info.and_then(|info| reversed(document, &info, &touches, &document.registers()));
             back.ok_or_else(|| moved_on("undo"))
         }
     }
@@ -175,8 +162,14 @@ pub(super) fn fields(touches: &[Touch]) -> BTreeMap<&str, &FieldValue> {
     fields.collect()
 }
 
-/// The edits that put a change back, as long as everything that it wrote still stands. What it confirmed was read and stays confirmed.
-pub(super) fn reversed(document: &Document, info: &ChangeInfo, touches: &[Touch]) -> Option<Vec<Edit>> {
+/// The edits that put a change back, as long as everything that it wrote still stands and is not disputed among the document's
+/// registers. What it confirmed was read and stays confirmed.
+pub(super) fn reversed(
+    document: &Document,
+    info: &ChangeInfo,
+    touches: &[Touch],
+    registers: &[Register],
+) -> Option<Vec<Edit>> {
     let mut edits = Vec::new();
     for touch in touches {
         match touch {
@@ -190,11 +183,9 @@ pub(super) fn reversed(document: &Document, info: &ChangeInfo, touches: &[Touch]
             _ => return None,
         }
     }
-    let written = fields(touches);
-    let disputed = if written.is_empty() { Vec::new() } else { document.registers() };
-    for (path, after) in written {
+    for (path, after) in fields(touches) {
         let stands = document.field(path).unwrap_or(FieldValue::Null) == *after;
-        if !stands || disputed.iter().any(|r| r.path == path && !r.standing.is_empty()) {
+        if !stands || registers.iter().any(|r| r.path == path && !r.standing.is_empty()) {
             return None;
         }
         let value = former(document, info, path, after)?;
