@@ -3,6 +3,7 @@
 
 mod actors;
 mod aside;
+mod forked;
 mod resupply;
 mod shelf;
 

@@ -181,7 +181,12 @@ pub fn note_progress(
             resupplied_documents::table.find(key).select(resupplied_documents::code).first(conn).optional()?;
         if code.flatten().is_none() {
             let refused = Some((RefusalCode::Unproven, String::new()));
-            note_document(conn, app.journal, device, &Resupplied { document: *document, taken: 0, refused })?;
+            note_document(
+                conn,
+                app.journal,
+                device,
+                &Resupplied { document: *document, taken: 0, refused, aside: Vec::new() },
+            )?;
         }
     }
     // What was compared and is not wanted stands here as the phone holds it.

@@ -1,6 +1,7 @@
 //! A server is lost and restored from a backup: what phones hold of it comes back, whoever made it, and nothing else comes with it.
 
 mod forged;
+mod forked;
 
 use std::collections::BTreeMap;
 

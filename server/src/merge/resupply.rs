@@ -13,7 +13,7 @@ use sync_core::sync::server;
 use sync_core::sync::wire::{Bytes, Delivery};
 use sync_core::time::{TimeBasis, Witness};
 
-use super::{Context, commit_one};
+use super::{Context, commit_one, forked};
 use crate::db::tables::{actors, quarantine};
 use crate::db::{AnyConnection, DbError};
 use crate::erasure;
@@ -37,47 +37,66 @@ pub(crate) fn resupply(
     handed: &Delivery,
     known_community: bool,
 ) -> Result<Resupplied, DbError> {
-    let answer = |taken: usize, refused: Option<Refusal>| Resupplied {
+    let answer = |taken: usize, refused: Option<Refusal>, aside: Vec<ChangeHash>| Resupplied {
         document: handed.document,
         taken: u64::try_from(taken).unwrap_or(u64::MAX),
         refused: refused.map(|r| (r.code, r.detail)),
+        aside,
     };
+    let refuse = |refusal: Refusal| Ok(answer(0, Some(refusal), Vec::new()));
     if erasure::of(conn, handed.document)?.is_some() {
-        return Ok(answer(0, Some(Refusal::new(RefusalCode::Erased, "the document was erased by law"))));
+        return refuse(Refusal::new(RefusalCode::Erased, "the document was erased by law"));
     }
     if !known_community {
         let detail = format!("no community {} is known here; import the areas again", handed.community);
-        return Ok(answer(0, Some(Refusal::new(RefusalCode::ForeignArea, detail))));
+        return refuse(Refusal::new(RefusalCode::ForeignArea, detail));
     }
     let mut document = journal::load(conn, handed.document)?;
     let before = document.as_ref().map(Place::of);
     let mut whole = document.clone();
-    let (mut entered, mut refused) = admit(&mut whole, proof, handed);
-    match nameless(conn, whole.as_ref(), &entered)? {
+    let mut admitted = admit(&mut whole, proof, handed);
+    match nameless(conn, whole.as_ref(), &admitted.entered)? {
         None => document = whole,
         // Nothing stands in the journal under a name that is guessed.
         Some(hash) => {
             let before = |c: &&Bytes| Document::links(c).is_some_and(|(known, _)| known != hash);
             let changes = handed.changes.iter().take_while(before).cloned().collect();
-            entered = admit(&mut document, proof, &Delivery { changes, ..handed.clone() }).0;
+            admitted = admit(&mut document, proof, &Delivery { changes, ..handed.clone() });
             let detail = format!("nothing says who wrote {hash}: its author's phone can send it");
-            refused = Some(Refusal::new(RefusalCode::Unproven, detail));
+            admitted.refused = Some(Refusal::new(RefusalCode::Unproven, detail));
         }
     }
+    let Admitted { entered, forks, refused } = admitted;
     let taken = entered.len();
-    if let Some(document) = document.filter(|_| taken > 0) {
+    if let Some(document) = document.as_ref().filter(|_| taken > 0) {
         let mut appends = Vec::with_capacity(taken);
         for inspected in entered {
-            appends.push(append(conn, context, proof, &document, inspected)?);
+            appends.push(append(conn, context, proof, document, inspected)?);
         }
-        commit_one(conn, context, &document, &appends, before.as_ref())?;
+        commit_one(conn, context, document, &appends, before.as_ref())?;
         decided(conn, context, handed, &appends)?;
     }
-    Ok(answer(taken, refused))
+    let roots: Vec<ChangeHash> =
+        forks.iter().filter(|(_, r)| r.code == RefusalCode::Fork).map(|(c, _)| c.raw.hash).collect();
+    let first = forks.first().map(|(_, refusal)| refusal.clone());
+    if let Some(document) = document.filter(|_| !forks.is_empty()) {
+        forked::keep(conn, context, proof, &document, forks)?;
+    }
+    Ok(answer(taken, refused.or(first), roots))
 }
 
-/// Lets in what is proven, in order, up to the first that is not, or does not fit.
-fn admit(document: &mut Option<Document>, proof: &Proof, handed: &Delivery) -> (Vec<Inspected>, Option<Refusal>) {
+/// What became of the changes that were handed in for one document.
+struct Admitted {
+    /// In the document now.
+    entered: Vec<Inspected>,
+    /// Proven, and yet not to be merged: another change holds the place of one, or what one builds on is not to be merged.
+    forks: Vec<(Decoded, Refusal)>,
+    /// Why the next one, and with it the rest, was not looked into.
+    refused: Option<Refusal>,
+}
+
+/// Lets in what is proven, in order, up to the first that is not, or does not fit. A fork stops only what builds on it.
+fn admit(document: &mut Option<Document>, proof: &Proof, handed: &Delivery) -> Admitted {
     let (mut decoded, mut fault): (Vec<Decoded>, _) = (Vec::new(), None);
     for bytes in &handed.changes {
         match Document::decode(bytes) {
@@ -94,24 +113,40 @@ fn admit(document: &mut Option<Document>, proof: &Proof, handed: &Delivery) -> (
             proven.extend(change.deps.iter().copied());
         }
     }
-    let mut entered = Vec::new();
-    for change in &decoded {
-        if document.as_ref().is_some_and(|d| d.has(&change.raw.hash)) {
+    let mut admitted = Admitted { entered: Vec::new(), forks: Vec::new(), refused: None };
+    let mut out: BTreeSet<ChangeHash> = BTreeSet::new();
+    for change in decoded {
+        let hash = change.raw.hash;
+        if document.as_ref().is_some_and(|d| d.has(&hash)) {
             continue;
         }
-        if !proven.contains(&change.raw.hash) {
-            let refusal = proof.fault.clone().unwrap_or_else(|| {
-                let detail = format!("no pledge covers {}: its author's phone can send it", change.raw.hash);
+        if !proven.contains(&hash) {
+            admitted.refused = Some(proof.fault.clone().unwrap_or_else(|| {
+                let detail = format!("no pledge covers {hash}: its author's phone can send it");
                 Refusal::new(RefusalCode::Unproven, detail)
-            });
-            return (entered, Some(refusal));
+            }));
+            return admitted;
         }
-        match enter(document, handed, change) {
-            Ok(inspected) => entered.push(inspected),
-            Err(refusal) => return (entered, Some(refusal)),
+        if let Some(dep) = change.deps.iter().find(|d| out.contains(d)) {
+            let refusal = Refusal::new(RefusalCode::DependsOnRefused, format!("it builds on {dep}, which was refused"));
+            out.insert(hash);
+            admitted.forks.push((change, refusal));
+            continue;
+        }
+        match enter(document, handed, &change) {
+            Ok(inspected) => admitted.entered.push(inspected),
+            Err(refusal) if refusal.code == RefusalCode::Fork => {
+                out.insert(hash);
+                admitted.forks.push((change, refusal));
+            }
+            Err(refusal) => {
+                admitted.refused = Some(refusal);
+                return admitted;
+            }
         }
     }
-    (entered, fault)
+    admitted.refused = fault;
+    admitted
 }
 
 fn enter(document: &mut Option<Document>, handed: &Delivery, change: &Decoded) -> Result<Inspected, Refusal> {
@@ -190,7 +225,7 @@ fn owner(
 }
 
 /// Whom the document, or the change itself, names as its author. What the server wrote for itself names nobody.
-fn named(document: &Document, inspected: &Inspected) -> Option<UserId> {
+pub(super) fn named(document: &Document, inspected: &Inspected) -> Option<UserId> {
     let vouched = document.actors().get(&inspected.raw.actor).copied();
     vouched.or_else(|| said(&inspected.touches))
 }

@@ -5,15 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::{Connection, Transaction};
 
-use super::PhoneError;
 use super::relay::KnownKeys;
 use super::session::ending::Why;
-use super::session::outgoing;
+use super::session::{outgoing, withdraw};
+use super::{Phone, PhoneError};
 use crate::document::ChangeHash;
 use crate::error::RefusalCode;
 use crate::ids::DocumentId;
 use crate::limits;
-use crate::store::{documents, pledges};
+use crate::store::{documents, outbox, pledges};
 use crate::sync::pledge::{self, Pledge, Resupplied, Resupply};
 use crate::sync::wire::{Bytes, Delivery, Doubt, SyncResponse};
 
@@ -34,6 +34,8 @@ pub(super) struct Handing {
     pub(super) refused: BTreeMap<DocumentId, (RefusalCode, String)>,
     /// Those of them that were compared again since: they wait for the next sync.
     parked: BTreeSet<DocumentId>,
+    /// Documents of which the server has another side: changes that it keeps in quarantine, and why.
+    forked: BTreeMap<DocumentId, (Vec<ChangeHash>, String)>,
 }
 
 /// Whether people at the hall can mend it, so that it is worth another attempt with the next sync.
@@ -99,6 +101,10 @@ impl Handing {
             // A server that says nothing of it cannot be supplied.
             let Some(answer) = answers.iter().find(|a| a.document == id) else { continue };
             moved += 1;
+            if !answer.aside.is_empty() {
+                let why = answer.refused.as_ref().map(|(_, detail)| detail.clone()).unwrap_or_default();
+                self.forked.insert(id, (answer.aside.clone(), why));
+            }
             // Compared once more: what is left of it is this phone's own to send, and what stands is pledged anew.
             documents::doubt(tx, id)?;
             match &answer.refused {
@@ -111,6 +117,29 @@ impl Handing {
             }
         }
         Ok(moved)
+    }
+
+    /// Goes over to the server's side of documents of which it keeps this phone's in quarantine: what was written on this phone stays with
+    /// its words among what was refused, and the rest of the server's side comes next. What builds on it and is unsent goes to quarantine
+    /// first. Gives the documents that went over.
+    pub(super) fn go_over(
+        &mut self,
+        phone: &Phone,
+        tx: &Transaction<'_>,
+        now_ms: i64,
+    ) -> Result<Vec<(DocumentId, u64)>, PhoneError> {
+        let mut over = Vec::new();
+        for id in self.forked.keys().copied().collect::<Vec<_>>() {
+            if outbox::count(tx, Some(id))? > 0 {
+                continue;
+            }
+            let Some((aside, why)) = self.forked.remove(&id) else { continue };
+            let refused: Vec<_> = aside.into_iter().map(|hash| (hash, RefusalCode::Fork, why.clone())).collect();
+            over.push((id, withdraw::withdraw(phone, tx, id, &refused, now_ms)?));
+            self.refused.remove(&id);
+            documents::doubt(tx, id)?;
+        }
+        Ok(over)
     }
 
     /// The server lacks something of a document.
@@ -138,7 +167,7 @@ impl Handing {
 
     /// Whether a document is not asked about any more in this sync.
     pub(super) fn is_parked(&self, id: &DocumentId) -> bool {
-        self.parked.contains(id)
+        self.parked.contains(id) || self.forked.contains_key(id)
     }
 
     /// What the server did not take, with why.

@@ -319,6 +319,11 @@ impl SyncSession {
         for wanted in &response.wanted {
             self.resupply.wanted(tx, wanted)?;
         }
+        for (id, withdrawn) in self.resupply.go_over(&self.phone, tx, response.now_ms)? {
+            progress.refused += withdrawn;
+            touched.insert(id);
+            self.unread.remove(&id);
+        }
         for id in asked.iter().filter(|id| !response.wanted.iter().any(|w| w.document == **id)) {
             documents::mark_synced(tx, *id, response.now_ms)?;
         }

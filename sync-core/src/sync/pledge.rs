@@ -76,6 +76,10 @@ pub struct Resupplied {
     /// Why the next one, and with it the rest, was not taken.
     #[serde(rename = "o", default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<(RefusalCode, String)>,
+    /// Changes whose place another change of their actor holds: they stand in quarantine, and with them all of what was handed in that
+    /// builds on them. The phone goes on without them.
+    #[serde(rename = "a", default, skip_serializing_if = "Vec::is_empty")]
+    pub aside: Vec<ChangeHash>,
 }
 
 /// The doubts of a request of which every head stands in the journal, as bits.
