@@ -5,8 +5,8 @@ mod downloads;
 mod faults;
 mod phones;
 mod s3;
-
 mod uploads;
+mod vouched;
 
 use sync_core::attachments::content_hash;
 use sync_core::edit::Edit;

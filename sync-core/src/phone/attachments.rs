@@ -1,6 +1,7 @@
 //! Attachments on the phone: added with their record in one stroke, read from the vault, and freed when room is short. Nothing is freed
-//! that the server has not confirmed.
+//! that the server, in its present life, has not said to hold.
 
+use std::collections::BTreeMap;
 use std::sync::PoisonError;
 
 use super::{Phone, PhoneError};
@@ -10,7 +11,7 @@ use crate::error::EditError;
 use crate::ids::DocumentId;
 use crate::limits;
 use crate::store::attachments::{self as rows, FileRow};
-use crate::store::{StoreError, meta_json, set_meta_json};
+use crate::store::{StoreError, documents, meta_json, set_meta_json};
 
 /// Something that was attached.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,7 +118,7 @@ impl Phone {
             all.extend(own.into_iter().map(|u| {
                 let status = match (u.refused, u.server_ms) {
                     (Some((code, detail)), _) => AttachmentStatus::Refused { code, detail },
-                    (None, Some(since_ms)) => AttachmentStatus::OnServer { since_ms: Some(since_ms) },
+                    (None, Some(since_ms)) => AttachmentStatus::OnServer { since_ms: (!u.fetched).then_some(since_ms) },
                     (None, None) if u.location.is_some() => AttachmentStatus::OnItsWay { sent: u.sent },
                     (None, None) => AttachmentStatus::OnlyHere,
                 };
@@ -160,10 +161,10 @@ impl Phone {
             if over == 0 {
                 return Ok(());
             }
-            over = over.saturating_sub(file.bytes);
-            self.free(&file.hash)?;
+            if self.free(&file.hash)? {
+                over = over.saturating_sub(file.bytes);
+            }
         }
-        // What was written before a crash and never entered, and what nobody needs any more.
         if over > 0 && bytes > 0 { Err(StoreError::DiskFull.into()) } else { Ok(()) }
     }
 
@@ -172,17 +173,54 @@ impl Phone {
         let freeable = self.0.store.read(rows::freeable)?;
         let mut freed = 0;
         for file in freeable {
-            freed += file.bytes;
-            self.free(&file.hash)?;
+            if self.free(&file.hash)? {
+                freed += file.bytes;
+            }
         }
         self.sweep_vault()?;
         Ok(freed)
     }
 
-    /// First the row, then the file: a crash between leaves a file that nobody knows, and never a row without its file.
-    pub(super) fn free(&self, hash: &str) -> Result<(), PhoneError> {
-        self.0.store.write(|tx| rows::drop_file(tx, hash))?;
-        Ok(self.0.vault.remove(hash)?)
+    /// Frees a content if the server still vouches for it; gives whether it did. In the vault's turn: it may be attached anew at this
+    /// very moment. First the row, then the file: a crash between leaves a file that nobody knows, and never a row without its file.
+    pub(super) fn free(&self, hash: &str) -> Result<bool, PhoneError> {
+        let _turn = self.0.vault.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let freed = self.0.store.write(|tx| rows::drop_vouched(tx, hash))?;
+        if freed {
+            self.0.vault.remove(hash)?;
+        }
+        Ok(freed)
+    }
+
+    /// Lets go what has arrived of records that were purged meanwhile.
+    pub(super) fn clear_left_behind(&self) -> Result<(), PhoneError> {
+        let _turn = self.0.vault.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let gone = self.0.store.write(rows::left_behind)?;
+        Ok(gone.iter().try_for_each(|hash| self.0.vault.remove(hash))?)
+    }
+
+    /// Finds out for which records the contents lie here that an older program fetched, so that the server is asked about them. What no
+    /// record here names any more goes.
+    pub(super) fn place_contents(&self) -> Result<(), PhoneError> {
+        let mut loose: BTreeMap<String, FileRow> =
+            self.0.store.read(rows::unplaced)?.into_iter().map(|f| (f.hash.clone(), f)).collect();
+        if loose.is_empty() {
+            return Ok(());
+        }
+        let now_ms = self.0.host.now_ms();
+        let _turn = self.0.vault.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        self.0.store.write(|tx| -> Result<(), PhoneError> {
+            for id in documents::ids(tx)? {
+                let Some(stored) = documents::load_readable(tx, id)? else { continue };
+                for hash in stored.document.attachments().into_keys() {
+                    if let Some(file) = loose.remove(&hash) {
+                        rows::fetched(tx, id, &file, now_ms, None)?;
+                    }
+                }
+            }
+            Ok(loose.keys().try_for_each(|hash| rows::drop_file(tx, hash))?)
+        })?;
+        Ok(loose.keys().try_for_each(|hash| self.0.vault.remove(hash))?)
     }
 
     /// Deletes what lies in the vault and no row knows: left by a crash. Downloads under way stay.

@@ -125,8 +125,9 @@ impl Phone {
             if freed >= bytes {
                 break;
             }
-            self.free(&file.hash)?;
-            freed = freed.saturating_add(file.bytes);
+            if self.free(&file.hash)? {
+                freed = freed.saturating_add(file.bytes);
+            }
         }
         if freed < bytes {
             freed = freed.saturating_add(self.free_records(bytes - freed)?);

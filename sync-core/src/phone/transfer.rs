@@ -2,6 +2,7 @@
 //! upload goes on; a download goes on behind its last whole piece. What stands in one attachment's way holds up no other.
 
 use std::collections::VecDeque;
+use std::sync::PoisonError;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -10,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::{Phone, PhoneError, PhoneHost};
 use crate::attachments::vault::PIECE_BYTES;
-use crate::ids::{DocumentId, JournalId};
+use crate::ids::DocumentId;
 use crate::limits::ATTACHMENT_PIECE_BYTES;
 use crate::store::attachments::{self as rows, FileRow, UploadRow};
 use crate::store::{Store, StoreError, meta, meta_json, set_meta};
@@ -104,6 +105,8 @@ pub struct TransferSession {
     policy: TransferPolicy,
     jobs: VecDeque<Job>,
     progress: TransferProgress,
+    /// In which life the server was when this run began: its answers may be older than what a sync has learned since.
+    life: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -122,11 +125,13 @@ struct Problem {
 impl Phone {
     /// Begins to send what was attached here, in the order of need.
     pub fn transfer_begin(&self, policy: TransferPolicy) -> Result<TransferSession, PhoneError> {
-        let mut session = TransferSession::new(self, policy);
+        self.place_contents()?;
+        self.clear_left_behind()?;
+        let mut session = TransferSession::new(self, policy)?;
         if !policy.is_metered || policy.metered_ok {
             self.0.store.read(|c| -> Result<(), PhoneError> {
-                if let Some(journal) = meta_json::<JournalId>(c, "journal")? {
-                    let unproved = rows::unproved(c, journal, PROVED_AT_ONCE)?;
+                if session.life.is_some() {
+                    let unproved = rows::unproved(c, PROVED_AT_ONCE)?;
                     session.jobs.extend((!unproved.is_empty()).then_some(Job::Prove(unproved)));
                 }
                 let due = rows::due(c)?.into_iter();
@@ -146,11 +151,14 @@ impl Phone {
         policy: TransferPolicy,
     ) -> Result<TransferSession, PhoneError> {
         let entry = self.document(document)?.attachments().remove(hash).ok_or(PhoneError::NotFound)?;
-        let mut session = TransferSession::new(self, policy);
+        let mut session = TransferSession::new(self, policy)?;
         let is_here = self.0.store.read(|c| rows::file(c, hash))?.is_some();
         if !is_here && (!policy.is_metered || policy.metered_ok) {
             self.make_room(entry.bytes)?;
             let file = FileRow { hash: hash.to_owned(), media_type: entry.media_type, bytes: entry.bytes };
+            // Before anything of it lies here: whoever purges the record finds what there is of it.
+            let now_ms = self.0.host.now_ms();
+            self.0.store.write(|tx| rows::fetched(tx, document, &file, now_ms, None))?;
             session.jobs.push_back(Job::Download { document, file, attempts: 0 });
         }
         session.progress.waiting = self.attachments_waiting()?;
@@ -173,8 +181,9 @@ fn strange() -> PhoneError {
 }
 
 impl TransferSession {
-    fn new(phone: &Phone, policy: TransferPolicy) -> Self {
-        Self { phone: phone.clone(), policy, jobs: VecDeque::new(), progress: TransferProgress::default() }
+    fn new(phone: &Phone, policy: TransferPolicy) -> Result<Self, PhoneError> {
+        let life = phone.0.store.read(rows::life)?;
+        Ok(Self { phone: phone.clone(), policy, jobs: VecDeque::new(), progress: TransferProgress::default(), life })
     }
 
     /// What was done so far.
@@ -253,11 +262,10 @@ impl TransferSession {
         let Ok(answer) = serde_json::from_slice::<Found>(&reply.body) else { return Ok(()) };
         let phone = self.phone.clone();
         let lost = phone.0.store.write(|tx| -> Result<Vec<UploadRow>, PhoneError> {
-            let journal = meta_json::<JournalId>(tx, "journal")?;
             let mut lost = Vec::new();
             for (row, at) in asked.iter().zip(&answer.found) {
                 match at.as_str() {
-                    "here" => rows::confirmed(tx, row, row.server_ms, journal)?,
+                    "here" => rows::confirmed(tx, row, row.server_ms, self.life.as_deref())?,
                     "missing" => {
                         rows::confirmed(tx, row, None, None)?;
                         lost.push(UploadRow { server_ms: None, location: None, sent: 0, ..row.clone() });
@@ -268,6 +276,7 @@ impl TransferSession {
             }
             Ok(lost)
         })?;
+        phone.clear_left_behind()?;
         self.jobs.extend(lost.into_iter().map(|row| Job::Upload { row, is_checked: false, attempts: 0 }));
         Ok(())
     }
@@ -321,8 +330,9 @@ impl TransferSession {
     fn confirm(&mut self, row: &UploadRow) -> Result<(), PhoneError> {
         self.phone.0.store.write(|tx| -> Result<(), PhoneError> {
             let now_ms = meta_json::<i64>(tx, "server_ms")?.unwrap_or_else(|| self.phone.0.host.now_ms());
-            Ok(rows::confirmed(tx, row, Some(now_ms), meta_json(tx, "journal")?)?)
+            Ok(rows::confirmed(tx, row, Some(now_ms), self.life.as_deref())?)
         })?;
+        self.phone.clear_left_behind()?;
         self.progress.uploaded += 1;
         Ok(())
     }
@@ -358,9 +368,14 @@ impl TransferSession {
         let stands = vault.add(&file.hash, file.bytes, from, &reply.body, &*self.phone.0.host)?;
         let mut failed = stands == from;
         if stands >= file.bytes {
+            // In its turn: until it is entered it would be swept away as something that a crash has left.
+            let _turn = vault.turn.lock().unwrap_or_else(PoisonError::into_inner);
             if vault.complete(&file.hash, file.bytes)? {
                 let now_ms = self.phone.0.host.now_ms();
-                self.phone.0.store.write(|tx| rows::keep(tx, &file, now_ms))?;
+                self.phone.0.store.write(|tx| {
+                    rows::keep(tx, &file, now_ms)?;
+                    rows::fetched(tx, document, &file, now_ms, self.life.as_deref())
+                })?;
                 self.progress.downloaded += 1;
                 return Ok(());
             }

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, Transaction};
 
-use super::StoreError;
+use super::{StoreError, meta_json};
 use crate::ids::{DocumentId, JournalId};
 
 /// A content that lies here whole.
@@ -16,7 +16,7 @@ pub struct FileRow {
     pub bytes: u64,
 }
 
-/// Something attached on this phone.
+/// Something attached on this phone, or fetched to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UploadRow {
     /// The record that refers to it.
@@ -33,9 +33,21 @@ pub struct UploadRow {
     pub server_ms: Option<i64>,
     /// Why the server does not want it: code and words.
     pub refused: Option<(String, String)>,
+    /// Whether somebody else attached it, and it was fetched.
+    pub fetched: bool,
 }
 
-const COLUMNS: &str = "u.document, u.hash, u.bytes, u.location, u.sent, u.server_ms, u.refused_code, u.refused_detail";
+const COLUMNS: &str =
+    "u.document, u.hash, u.bytes, u.location, u.sent, u.server_ms, u.refused_code, u.refused_detail, u.fetched";
+
+/// Of a row of `files`: the server holds it for every record of which it lies here, and said so in the life `?1` of its contents.
+const VOUCHED: &str = "?1 IS NOT NULL AND EXISTS (SELECT 1 FROM uploads u WHERE u.hash = files.hash) AND NOT EXISTS \
+    (SELECT 1 FROM uploads u WHERE u.hash = files.hash AND (u.server_ms IS NULL OR u.journal IS NOT ?1))";
+
+/// The life of the server's contents that this phone last met: what the server said in another one proves nothing.
+pub fn life(conn: &Connection) -> Result<Option<String>, StoreError> {
+    Ok(meta_json::<JournalId>(conn, "journal")?.map(|j| j.to_string()))
+}
 
 fn unsigned(n: i64) -> u64 {
     u64::try_from(n).unwrap_or_default()
@@ -57,6 +69,7 @@ fn upload(r: &Row<'_>) -> rusqlite::Result<UploadRow> {
         sent: unsigned(r.get(4)?),
         server_ms: r.get(5)?,
         refused: code.map(|c| (c, detail.unwrap_or_default())),
+        fetched: r.get(8)?,
     })
 }
 
@@ -94,21 +107,33 @@ pub fn held(conn: &Connection) -> Result<u64, StoreError> {
     Ok(unsigned(conn.query_row("SELECT coalesce(sum(bytes), 0) FROM files", [], |r| r.get(0))?))
 }
 
-/// What may be freed, that which was not used for the longest time first: the server has it, for every record it was attached to here.
-pub fn freeable(conn: &Connection) -> Result<Vec<FileRow>, StoreError> {
-    let mut statement = conn.prepare_cached(
-        "SELECT hash, media_type, bytes FROM files f WHERE NOT EXISTS \
-         (SELECT 1 FROM uploads u WHERE u.hash = f.hash AND u.server_ms IS NULL) ORDER BY used_ms, hash",
-    )?;
-    let rows = statement
-        .query_map([], |r| Ok(FileRow { hash: r.get(0)?, media_type: r.get(1)?, bytes: unsigned(r.get(2)?) }))?;
+fn files(conn: &Connection, rest: &str, values: impl rusqlite::Params) -> Result<Vec<FileRow>, StoreError> {
+    let mut statement = conn.prepare_cached(&format!("SELECT hash, media_type, bytes FROM files {rest}"))?;
+    let row = |r: &Row<'_>| Ok(FileRow { hash: r.get(0)?, media_type: r.get(1)?, bytes: unsigned(r.get(2)?) });
+    let rows = statement.query_map(values, row)?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// Whether the server still lacks a content that was attached here.
+/// What may be freed, that which was not used for the longest time first: the server holds it, for every record of which it lies here.
+pub fn freeable(conn: &Connection) -> Result<Vec<FileRow>, StoreError> {
+    files(conn, &format!("WHERE {VOUCHED} ORDER BY used_ms, hash"), [life(conn)?])
+}
+
+/// Forgets that a content lies here, if it may be freed still; gives whether it did.
+pub fn drop_vouched(tx: &Transaction<'_>, hash: &str) -> Result<bool, StoreError> {
+    let sql = format!("DELETE FROM files WHERE hash = ?2 AND {VOUCHED}");
+    Ok(tx.prepare_cached(&sql)?.execute((life(tx)?, hash))? > 0)
+}
+
+/// Contents of which no row says for which record they lie here: an older program fetched them.
+pub fn unplaced(conn: &Connection) -> Result<Vec<FileRow>, StoreError> {
+    files(conn, "WHERE NOT EXISTS (SELECT 1 FROM uploads u WHERE u.hash = files.hash)", [])
+}
+
+/// Whether the server, in its present life, has not said yet that it holds a content that was attached here.
 pub fn is_unsent(conn: &Connection, hash: &str) -> Result<bool, StoreError> {
-    let waiting = "SELECT EXISTS (SELECT 1 FROM uploads WHERE hash = ?1 AND server_ms IS NULL)";
-    Ok(conn.prepare_cached(waiting)?.query_row([hash], |r| r.get(0))?)
+    let waiting = "SELECT EXISTS (SELECT 1 FROM uploads WHERE hash = ?1 AND fetched = 0 AND (server_ms IS NULL OR journal IS NOT ?2))";
+    Ok(conn.prepare_cached(waiting)?.query_row((hash, life(conn)?), |r| r.get(0))?)
 }
 
 /// Forgets that a content lies here.
@@ -119,12 +144,53 @@ pub fn drop_file(tx: &Transaction<'_>, hash: &str) -> Result<(), StoreError> {
 
 /// Notes that something is to be uploaded; what was is left alone.
 pub fn queue(tx: &Transaction<'_>, document: DocumentId, hash: &str, bytes: u64) -> Result<(), StoreError> {
-    tx.prepare_cached("INSERT OR IGNORE INTO uploads (document, hash, bytes) VALUES (?1, ?2, ?3)")?.execute((
-        document.to_string(),
-        hash,
-        signed(bytes),
-    ))?;
+    tx.prepare_cached(
+        "INSERT INTO uploads (document, hash, bytes) VALUES (?1, ?2, ?3) ON CONFLICT (document, hash) DO UPDATE SET fetched = 0",
+    )?
+    .execute((document.to_string(), hash, signed(bytes)))?;
     Ok(())
+}
+
+/// Notes that a content is fetched for a record; with `life` that all of it has come, from a server that was in this life then.
+pub fn fetched(
+    tx: &Transaction<'_>,
+    document: DocumentId,
+    file: &FileRow,
+    now_ms: i64,
+    life: Option<&str>,
+) -> Result<(), StoreError> {
+    tx.prepare_cached(
+        "INSERT INTO uploads (document, hash, bytes, sent, server_ms, journal, fetched) VALUES (?1, ?2, ?3, ?3, ?4, ?5, 1) \
+         ON CONFLICT (document, hash) DO UPDATE SET server_ms = coalesce(server_ms, ?4), journal = coalesce(?5, journal)",
+    )?
+    .execute((document.to_string(), &file.hash, signed(file.bytes), now_ms, life))?;
+    Ok(())
+}
+
+/// Takes out what the server has, of records that are here no more; gives the contents that lay here for nothing else.
+pub fn left_behind(tx: &Transaction<'_>) -> Result<Vec<String>, StoreError> {
+    const GONE: &str = "server_ms IS NOT NULL AND journal IS ?1 \
+        AND NOT EXISTS (SELECT 1 FROM documents d WHERE d.id = document) \
+        AND NOT EXISTS (SELECT 1 FROM list l WHERE l.document = uploads.document)";
+    let life = life(tx)?;
+    let mut hashes: Vec<String> = {
+        let mut statement = tx.prepare_cached(&format!("SELECT DISTINCT hash FROM uploads WHERE {GONE}"))?;
+        let rows = statement.query_map([&life], |r| r.get(0))?;
+        rows.collect::<Result<_, _>>()?
+    };
+    if hashes.is_empty() {
+        return Ok(hashes);
+    }
+    tx.prepare_cached(&format!("DELETE FROM uploads WHERE {GONE}"))?.execute([&life])?;
+    let mut others = tx.prepare_cached("SELECT EXISTS (SELECT 1 FROM uploads WHERE hash = ?1)")?;
+    let mut wanted = Vec::with_capacity(hashes.len());
+    for hash in &hashes {
+        wanted.push(others.query_row([hash], |r| r.get::<_, bool>(0))?);
+    }
+    let mut wanted = wanted.into_iter();
+    hashes.retain(|_| !wanted.next().unwrap_or(true));
+    hashes.iter().try_for_each(|hash| drop_file(tx, hash))?;
+    Ok(hashes)
 }
 
 /// What can be sent now, in the order of need: cases before patrols, what is due first, then what was attached first. Text goes before:
@@ -151,12 +217,12 @@ pub fn waiting(conn: &Connection) -> Result<u64, StoreError> {
     Ok(unsigned(conn.query_row(sql, [], |r| r.get(0))?))
 }
 
-/// What was confirmed by another life of the server's journal and still lies here: the server is asked again.
-pub fn unproved(conn: &Connection, journal: JournalId, limit: i64) -> Result<Vec<UploadRow>, StoreError> {
+/// What another life of the server vouched for and still lies here: the server is asked again.
+pub fn unproved(conn: &Connection, limit: i64) -> Result<Vec<UploadRow>, StoreError> {
     uploads(
         conn,
         "JOIN files f ON f.hash = u.hash WHERE u.server_ms IS NOT NULL AND u.journal IS NOT ?1 ORDER BY u.ordinal LIMIT ?2",
-        (journal.to_string(), limit),
+        (life(conn)?, limit),
     )
 }
 
@@ -171,18 +237,18 @@ pub fn stands(tx: &Transaction<'_>, row: &UploadRow) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Notes that the server has all of it; with `None` that it has lost it.
+/// Notes that the server has all of it, by its word in the life that it was in when it was asked; with `None` that it has lost it.
 pub fn confirmed(
     tx: &Transaction<'_>,
     row: &UploadRow,
     server_ms: Option<i64>,
-    journal: Option<JournalId>,
+    life: Option<&str>,
 ) -> Result<(), StoreError> {
     tx.prepare_cached(
         "UPDATE uploads SET server_ms = ?3, journal = ?4, location = NULL, sent = CASE WHEN ?3 IS NULL THEN 0 ELSE bytes END \
          WHERE document = ?1 AND hash = ?2",
     )?
-    .execute((row.document.to_string(), &row.hash, server_ms, journal.map(|j| j.to_string())))?;
+    .execute((row.document.to_string(), &row.hash, server_ms, life))?;
     Ok(())
 }
 
