@@ -12,11 +12,12 @@ use sync_core::ids::Entropy;
 
 use crate::audit::{Act, Origin};
 use crate::db::tables::{
-    actors, archive_documents, archives, areas, assignments, audit, audit_chain, communities, device_orders, devices,
-    document_moves, erased_documents, erased_holders, erasures, journal as journal_table, quarantine, restores,
-    sessions, settings, signing_keys, spent_tokens, users,
+    actors, archive_documents, archives, areas, assignments, attachment_proofs, audit, audit_chain, communities,
+    device_orders, devices, document_moves, erased_documents, erased_holders, erasures, journal as journal_table,
+    quarantine, restores, sessions, settings, signing_keys, spent_tokens, users,
 };
 use crate::db::{AnyConnection, Database, DbError};
+use crate::objects::proofs;
 use crate::projection::Law;
 use crate::{archive, journal, rebuild, restore as lives};
 
@@ -115,6 +116,7 @@ records! {
         to_grid: Option<String>, to_building: Option<String>, moved_ms: i64 }
     Order(device_orders) { device: String, kind: String, target: String, id: String, ordered_ms: i64, ordered_by: Option<String>,
         confirmed_ms: Option<i64> }
+    Proof(attachment_proofs) { document: String, hash: String, proved_ms: i64 }
     Life(restores) { journal: String, former: String, backup_ms: i64, restored_ms: i64, documents: i64, changes: i64 }
 }
 
@@ -193,6 +195,7 @@ fn dump<W: Write>(conn: &mut AnyConnection, writer: &mut Writer<W>) -> Result<()
     table!(erased_holders, Holder, (erased_holders::document, erased_holders::device));
     table!(document_moves, Move, (document_moves::community, document_moves::position));
     table!(device_orders, Order, (device_orders::device, device_orders::kind, device_orders::target));
+    table!(attachment_proofs, Proof, (attachment_proofs::document, attachment_proofs::hash));
     table!(restores, Life, restores::journal);
     table!(archives, Archive, archives::id);
     table!(archive_documents, InArchive, (archive_documents::archive, archive_documents::document));
@@ -260,6 +263,7 @@ pub fn restore(db: &Database, law: &Law, path: &Path, now_ms: i64, entropy: &dyn
         Ok(count)
     })?;
     rebuild::rebuild(db, law, true)?;
+    db.transaction(|conn| proofs::restored(conn, now_ms))?;
     Ok(count)
 }
 

@@ -3,6 +3,7 @@
 
 pub mod content;
 pub mod gc;
+pub mod proofs;
 pub mod refs;
 pub mod thumbnails;
 pub mod uploads;

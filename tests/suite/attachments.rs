@@ -4,6 +4,7 @@ mod collection;
 mod downloads;
 mod faults;
 mod phones;
+mod possession;
 mod s3;
 mod uploads;
 mod vouched;

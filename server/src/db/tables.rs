@@ -225,6 +225,7 @@ diesel::table! {
     }
 }
 diesel::table! { attachment_refs (document, hash) { document -> Text, hash -> Text, by_user -> Text, bytes -> BigInt, } }
+diesel::table! { attachment_proofs (document, hash) { document -> Text, hash -> Text, proved_ms -> BigInt, } }
 diesel::table! {
     uploads (id) {
         id -> Text,
@@ -240,7 +241,7 @@ diesel::table! {
     }
 }
 diesel::table! { upload_parts (upload, start_byte) { upload -> Text, start_byte -> BigInt, bytes -> BigInt, object -> Text, } }
-diesel::allow_tables_to_appear_in_same_query!(objects, attachment_refs);
+diesel::allow_tables_to_appear_in_same_query!(objects, attachment_refs, attachment_proofs);
 diesel::table! {
     audit (id) {
         id -> Text,

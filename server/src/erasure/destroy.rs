@@ -14,13 +14,14 @@ use sync_core::time::Witness;
 
 use super::{Erased, Erasure, ErasureError};
 use crate::db::tables::{
-    attachment_refs, audit, cases, erased_documents, erased_holders, journal as journal_table, notifications,
-    obligations, patrols, quarantine, uploads,
+    attachment_proofs, attachment_refs, audit, cases, erased_documents, erased_holders, journal as journal_table,
+    notifications, obligations, patrols, quarantine, uploads,
 };
 use crate::db::{AnyConnection, Database, DbError};
 use crate::journal::{self, Append};
 use crate::masking::NumberKey;
 use crate::merge::{self, Context};
+use crate::objects::proofs;
 use crate::projection;
 
 /// The basis of an entry that was destroyed.
@@ -51,6 +52,9 @@ pub(super) fn destroy(
             let made = erase::without(&document, part, new, actor, context.now_ms)
                 .map_err(|e| ErasureError::Remake(e.to_string()))?;
             merge::adopt(conn, context, &made)?;
+            for hash in proofs::of_document(conn, id)?.iter().filter(|h| made.attachments().contains_key(*h)) {
+                proofs::note(conn, new, hash, context.now_ms)?;
+            }
             Some(new)
         }
         None => None,
@@ -126,6 +130,7 @@ fn forget(conn: &mut AnyConnection, id: &str, key: &NumberKey) -> Result<(), DbE
     diesel::delete(obligations::table.filter(obligations::document.eq(id))).execute(conn)?;
     diesel::delete(notifications::table.filter(notifications::document.eq(id))).execute(conn)?;
     diesel::delete(attachment_refs::table.filter(attachment_refs::document.eq(id))).execute(conn)?;
+    diesel::delete(attachment_proofs::table.filter(attachment_proofs::document.eq(id))).execute(conn)?;
     diesel::update(uploads::table.filter(uploads::document.eq(id))).set(uploads::expires_ms.eq(0)).execute(conn)?;
     // That something was refused stays known, and not what.
     let kept: Vec<(String, Vec<u8>)> =

@@ -14,9 +14,10 @@ use super::extract::Principal;
 use super::problem::{Problem, ProblemBody};
 use crate::app::App;
 use crate::audit::Act;
+use crate::objects::proofs;
 use crate::objects::refs::{self, Standing};
 use crate::objects::thumbnails::{self, SIZES, ThumbnailError};
-use crate::objects::uploads::{self, Stored, Uploader};
+use crate::objects::uploads::{Stored, Uploader};
 use crate::objects::verify::{self, Where};
 
 /// Contents that one question may name.
@@ -86,21 +87,20 @@ async fn readable(app: &App, principal: &Principal, hash: &str, document: Docume
     }
     let (asker, name) = (principal.clone(), hash.to_owned());
     let (now_ms, entropy) = (app.now_ms(), app.entropy.clone());
-    let row = app
-        .run(move |conn| -> Result<_, Problem> {
-            let standing = refs::standing(conn, &asker.subject, asker.user, document, &name)?;
-            if standing != Standing::Reader {
-                return Err(hidden());
-            }
-            let act = Act::new(&asker.origin(), "attachment.read", document).detail(json!({ "attachment": name }));
-            act.record(conn, now_ms, &*entropy)?;
-            Ok(uploads::is_stored(conn, &name)?)
-        })
-        .await?;
-    match row {
-        Some(row) => Ok(row),
-        None => verify::adopt(app, hash).await?.ok_or_else(lost),
+    app.run(move |conn| -> Result<_, Problem> {
+        let standing = refs::standing(conn, &asker.subject, asker.user, document, &name)?;
+        if standing != Standing::Reader {
+            return Err(hidden());
+        }
+        let act = Act::new(&asker.origin(), "attachment.read", document).detail(json!({ "attachment": name }));
+        Ok(act.record(conn, now_ms, &*entropy)?)
+    })
+    .await?;
+    // To name it is not to have it: until its bytes came for this very record it is as if nobody had sent it.
+    if !proofs::find(app, document, hash).await? {
+        return Err(lost());
     }
+    verify::find(app, hash).await?.ok_or_else(lost)
 }
 
 fn guarded(status: StatusCode, etag: &str, media_type: &str) -> HttpResponseBuilder {

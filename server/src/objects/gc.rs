@@ -10,7 +10,7 @@ use serde::Serialize;
 use sync_core::ids::AreaCode;
 
 use super::uploads::{self, State, Stored};
-use super::{ObjectsError, refs, thumbnails, transact};
+use super::{ObjectsError, proofs, refs, thumbnails, transact};
 use crate::app::App;
 use crate::db::tables::{communities, objects, upload_parts, uploads as upload_rows};
 use crate::db::{AnyConnection, DbError};
@@ -134,6 +134,8 @@ async fn sweep(app: &App, dry_run: bool, done: &mut Collected) -> Result<(), Obj
             app.objects.delete_all(gone.iter().map(|r| r.object.clone())).await;
             for row in &gone {
                 thumbnails::forget(app, &row.hash).await?;
+                let marks = app.objects.list(&proofs::folder(&row.hash)).await?.into_iter().map(|o| o.key);
+                app.objects.delete_all(marks).await;
             }
         }
         match last {
@@ -172,7 +174,10 @@ fn delete_batch(
         // Whoever was told meanwhile that it is here has made it no candidate.
         let still =
             objects::table.filter(objects::hash.eq(&row.hash)).filter(objects::candidate_ms.eq(row.candidate_ms));
-        if dry_run || diesel::delete(still).execute(conn)? > 0 {
+        if dry_run {
+            gone.push(row);
+        } else if diesel::delete(still).execute(conn)? > 0 {
+            proofs::forget(conn, &row.hash)?;
             gone.push(row);
         }
     }
@@ -191,7 +196,7 @@ async fn strays(app: &App, dry_run: bool) -> Result<usize, ObjectsError> {
         return Ok(0);
     }
     let mut count = 0;
-    for folder in ["objects", "uploads", "thumbnails"] {
+    for folder in ["objects", "uploads", "thumbnails", "proofs"] {
         let old = app.objects.list(folder).await?.into_iter().filter(|o| o.modified_ms <= before_ms);
         let keys: Vec<String> = old.map(|o| o.key).collect();
         let unknown = transact(&app.db, move |conn| strangers(conn, keys).map_err(ObjectsError::from)).await?;
@@ -216,6 +221,8 @@ fn strangers(conn: &mut AnyConnection, keys: Vec<String>) -> Result<Vec<String>,
                 rows > 0 || (!here && refs::is_referred_to(conn, part(2), &waiting)?)
             }
             "uploads" => upload_parts::table.filter(upload_parts::object.eq(&key)).count().get_result::<i64>(conn)? > 0,
+            // What is lost may come back, and is read through the same records then.
+            "proofs" => uploads::is_stored(conn, part(1))?.is_some() || refs::is_referred_to(conn, part(1), &waiting)?,
             _ => uploads::is_stored(conn, part(1))?.is_some(),
         };
         if !known {

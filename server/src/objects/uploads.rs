@@ -10,11 +10,11 @@ use uuid::Uuid;
 
 use super::content::{self, ContentError};
 use super::refs::{self, Standing};
-use super::{ObjectsError, transact, verify};
+use super::{ObjectsError, proofs, transact, verify};
 use crate::app::App;
 use crate::db::{AnyConnection, DbError};
 
-pub use rows::{State, Stored, Upload, are_stored, is_stored, stored};
+pub use rows::{State, Stored, Upload, is_stored, readable_in, stored};
 pub(crate) use rows::{contents, end, referred_to, store, touch, under_way};
 
 const HOUR_MS: i64 = 3_600_000;
@@ -126,12 +126,8 @@ pub async fn create(app: &App, who: &Uploader, what: &Announced) -> Result<Uploa
         return Err(UploadError::TooLarge(format!("{} bytes; an attachment has at most {max}", what.length)));
     }
     let (asker, told) = (who.clone(), what.clone());
-    let here = transact(&app.db, move |conn| -> Result<bool, UploadError> {
-        allowed(conn, &asker, told.document, &told.hash)?;
-        Ok(rows::touch(conn, &told.hash)?)
-    });
-    // Bytes of which the database knows nothing any more: it was restored from a backup, the store was not.
-    let here = here.await? || verify::adopt(app, &what.hash).await?.is_some();
+    transact(&app.db, move |conn| allowed(conn, &asker, told.document, &told.hash)).await?;
+    let here = may_leave_out(app, who, what).await?;
     let (asker, told, config) = (who.clone(), what.clone(), app.config.clone());
     let (now_ms, id) = (app.now_ms(), Uuid::from_bytes(app.entropy.sixteen()).simple().to_string());
     transact(&app.db, move |conn| {
@@ -163,6 +159,34 @@ pub async fn create(app: &App, who: &Uploader, what: &Announced) -> Result<Uploa
         Ok(upload)
     })
     .await
+}
+
+/// Whether the bytes need not be sent: they are here, and they were handed in for this record, or the person may read them anyway. Whoever
+/// only knows their name is not told that they are here.
+async fn may_leave_out(app: &App, who: &Uploader, what: &Announced) -> Result<bool, UploadError> {
+    let proven = proofs::find(app, what.document, &what.hash).await?;
+    if !proven {
+        let (asker, hash) = (who.clone(), what.hash.clone());
+        let reads = transact(&app.db, move |conn| -> Result<bool, UploadError> {
+            Ok(proofs::reads_elsewhere(conn, (&asker.subject, asker.user), &hash)?)
+        });
+        if !reads.await? {
+            return Ok(false);
+        }
+    }
+    let name = what.hash.clone();
+    let here = transact(&app.db, move |conn| rows::touch(conn, &name).map_err(UploadError::from)).await?;
+    // Bytes of which the database knows nothing any more: it was restored from a backup, the store was not.
+    if !here && verify::adopt(app, &what.hash).await?.is_none() {
+        return Ok(false);
+    }
+    if !proven {
+        proofs::mark(app, what.document, &what.hash).await?;
+        let (told, now_ms) = (what.clone(), app.now_ms());
+        transact(&app.db, move |conn| proofs::note(conn, told.document, &told.hash, now_ms).map_err(UploadError::from))
+            .await?;
+    }
+    Ok(true)
 }
 
 fn quotas(
@@ -328,21 +352,32 @@ async fn finish(app: &App, mut upload: Upload) -> Result<Upload, UploadError> {
             return Err(refused.into());
         }
     };
+    let document: DocumentId = upload.document.parse().map_err(|_| DbError::Row(format!("upload {}", upload.id)))?;
     let key = content_key(&upload.hash, Uuid::from_bytes(app.entropy.sixteen()));
     app.objects.put(&key, bytes).await?;
+    proofs::mark(app, document, &upload.hash).await?;
     drop(turn);
     let row = stored(&upload.hash, &key, upload.length, media_type, app.now_ms());
     let id = upload.id.clone();
-    let first = transact(&app.db, move |conn| -> Result<bool, UploadError> {
+    // First the upload: one that was ended meanwhile, as when its record was erased, brings nothing in.
+    let entered = transact(&app.db, move |conn| -> Result<Option<bool>, UploadError> {
+        if rows::end(conn, &id, State::DONE)? == 0 && rows::find(conn, &id)?.is_none_or(|u| u.state != State::DONE) {
+            return Ok(None);
+        }
         let first = rows::store(conn, &row)?;
-        rows::end(conn, &id, State::DONE)?;
-        Ok(first)
+        proofs::note(conn, document, &row.hash, row.stored_ms)?;
+        Ok(Some(first))
     });
-    if !first.await? {
+    let entered = entered.await?;
+    if entered != Some(true) {
         app.objects.delete_all([key]).await;
     }
     let keys = app.objects.list(&format!("uploads/{}", upload.id)).await?.into_iter().map(|o| o.key);
     app.objects.delete_all(keys).await;
+    if entered.is_none() {
+        proofs::unmark(app, document, &upload.hash).await?;
+        return Err(UploadError::Ended);
+    }
     upload.state = State::DONE.into();
     Ok(upload)
 }

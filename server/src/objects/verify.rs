@@ -6,7 +6,7 @@ use serde::Serialize;
 use sync_core::ids::DocumentId;
 
 use super::uploads::{self, Stored};
-use super::{ObjectsError, content, transact};
+use super::{ObjectsError, content, proofs, transact};
 use crate::app::App;
 use crate::db::tables::{attachment_refs, objects};
 
@@ -49,6 +49,19 @@ pub async fn adopt(app: &App, hash: &str) -> Result<Option<Stored>, ObjectsError
         return Ok(Some(row));
     }
     Ok(None)
+}
+
+/// A content, if it is here; one of which the database knows nothing any more is looked for in the store.
+pub async fn find(app: &App, hash: &str) -> Result<Option<Stored>, ObjectsError> {
+    let name = hash.to_owned();
+    let known = transact(&app.db, move |conn| {
+        let here = uploads::touch(conn, &name)?;
+        if here { Ok::<_, ObjectsError>(uploads::is_stored(conn, &name)?) } else { Ok(None) }
+    });
+    match known.await? {
+        Some(row) => Ok(Some(row)),
+        None => adopt(app, hash).await,
+    }
 }
 
 /// Compares documents, database and store. `deep` reads every content and checks its hash; `repair` takes out what is lost, so that
@@ -106,7 +119,8 @@ pub enum Where {
     Unknown,
 }
 
-/// Where contents of documents stand. What the database has forgotten and the store has not counts as here.
+/// Where contents of documents stand. What the database has forgotten and the store has not counts as here; what nobody handed in for
+/// this very document does not.
 pub async fn locate(
     app: &App,
     who: &uploads::Uploader,
@@ -119,13 +133,14 @@ pub async fn locate(
             if standing == super::refs::Standing::None {
                 return Ok(Where::Unknown);
             }
-            Ok(if uploads::touch(conn, hash)? { Where::Here } else { Where::Missing })
+            let here = proofs::is_proven(conn, *document, hash)? && uploads::touch(conn, hash)?;
+            Ok(if here { Where::Here } else { Where::Missing })
         };
         questions.iter().map(one).collect::<Result<Vec<_>, _>>()
     })
     .await?;
-    for (at, (_, hash)) in found.iter_mut().zip(&asked).filter(|(at, _)| **at == Where::Missing) {
-        if adopt(app, hash).await?.is_some() {
+    for (at, (document, hash)) in found.iter_mut().zip(&asked).filter(|(at, _)| **at == Where::Missing) {
+        if proofs::find(app, *document, hash).await? && find(app, hash).await?.is_some() {
             *at = Where::Here;
         }
     }

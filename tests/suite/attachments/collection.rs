@@ -72,17 +72,17 @@ fn an_attachment_that_is_referred_to_again_or_asked_for_within_the_grace_period_
     assert_eq!(gc(&world, false).candidates, 2);
     world.pass(31 * DAY);
     he.sign_in_again(&world, "he");
-    // A new record refers to one; somebody is told of the other that it is here, and frees his own copy of it.
+    // A new record refers to one; somebody hands in the other once more, is told that it is here, and frees his own copy of it.
     let fresh = he.report_with(vec![entry(&again)]);
     he.sync();
     let second = he.report_with(vec![entry(&asked)]);
     he.sync();
-    assert_eq!(
-        Tus::new(&world, "he").announce(second, &content_hash(&asked), asked.len()).offset(),
-        asked.len() as u64
-    );
+    let tus = Tus::new(&world, "he");
+    assert_eq!(tus.upload(second, &asked).status, 204);
+    assert_eq!(tus.announce(second, &content_hash(&asked), asked.len()).offset(), asked.len() as u64);
     forget(&world, second);
     assert_eq!(gc(&world, false).contents, 0);
+    assert_eq!(Tus::new(&world, "he").upload(fresh, &again).status, 204);
     assert!(Tus::new(&world, "he").download(fresh, &content_hash(&again), &[]).body == again);
     assert_eq!(stored(&world, "objects").len(), 2);
 }
@@ -241,6 +241,9 @@ fn what_an_interrupted_request_left_in_the_store_is_collected_and_nothing_else()
     let unentered = folder.join(format!("objects/{}/{hash}/x", &hash[..2]));
     std::fs::create_dir_all(unentered.parent().unwrap()).unwrap();
     std::fs::write(&unentered, &loose).unwrap();
+    let mark = folder.join(format!("proofs/{hash}/{case}"));
+    std::fs::create_dir_all(mark.parent().unwrap()).unwrap();
+    std::fs::write(&mark, b"").unwrap();
     // The store's clock is the machine's: by the test's clock these files are from the future until it has moved far on.
     world.pass(10 * 366 * DAY);
     assert_eq!(gc(&world, true).strays, 2);

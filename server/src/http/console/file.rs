@@ -173,8 +173,8 @@ fn around(
     let of_state = ["place.grid", "place.building"].into_iter().filter_map(|p| state.text(p).map(str::to_owned));
     let named: Vec<String> =
         named.into_iter().flatten().map(ToString::to_string).chain(of_state).chain(disputed).collect();
-    let hashes: Vec<&String> = state.attachments.keys().collect();
-    let stored = if hashes.is_empty() { BTreeSet::new() } else { uploads::are_stored(conn, &hashes)? };
+    let attached = !state.attachments.is_empty();
+    let stored = if attached { uploads::readable_in(conn, current.id)? } else { BTreeSet::new() };
     let people = if offers_people { roster::around(conn, place.community.as_str(), app.now_ms())? } else { Vec::new() };
     Ok(Around {
         then,

@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable};
 use sync_core::attachments::MediaType;
+use sync_core::ids::DocumentId;
 
-use crate::db::tables::{attachment_refs, objects, upload_parts, uploads};
+use crate::db::tables::{attachment_proofs, attachment_refs, objects, upload_parts, uploads};
 use crate::db::{AnyConnection, DbError};
 
 /// What can be the state of an upload.
@@ -84,10 +85,11 @@ pub fn is_stored(conn: &mut AnyConnection, hash: &str) -> Result<Option<Stored>,
     Ok(objects::table.find(hash).first(conn).optional()?)
 }
 
-/// Which of these contents are here.
-pub fn are_stored(conn: &mut AnyConnection, hashes: &[&String]) -> Result<BTreeSet<String>, DbError> {
-    let rows = objects::table.filter(objects::hash.eq_any(hashes)).select(objects::hash);
-    Ok(rows.load::<String>(conn)?.into_iter().collect())
+/// Which contents of a document are here and can be read through it.
+pub fn readable_in(conn: &mut AnyConnection, document: DocumentId) -> Result<BTreeSet<String>, DbError> {
+    let proven = attachment_proofs::table.filter(attachment_proofs::document.eq(document.to_string()));
+    let rows = objects::table.filter(objects::hash.eq_any(proven.select(attachment_proofs::hash)));
+    Ok(rows.select(objects::hash).load::<String>(conn)?.into_iter().collect())
 }
 
 /// Whether a content is here; whoever is told so relies on it, so that it is no candidate for deletion any more.
@@ -141,11 +143,11 @@ fn total(values: Vec<i64>) -> u64 {
     values.into_iter().fold(0, |sum: u64, v| sum.saturating_add(u64::try_from(v).unwrap_or_default()))
 }
 
-/// What the contents of a document hold, with what is on its way.
+/// What the contents that were handed in for a document hold, with what is on its way.
 pub(super) fn held_by_document(conn: &mut AnyConnection, document: &str, now_ms: i64) -> Result<u64, DbError> {
-    let here: Vec<i64> = attachment_refs::table
-        .inner_join(objects::table.on(objects::hash.eq(attachment_refs::hash)))
-        .filter(attachment_refs::document.eq(document))
+    let here: Vec<i64> = attachment_proofs::table
+        .inner_join(objects::table.on(objects::hash.eq(attachment_proofs::hash)))
+        .filter(attachment_proofs::document.eq(document))
         .select(objects::bytes)
         .load(conn)?;
     let coming: Vec<i64> = uploads::table
@@ -240,11 +242,11 @@ pub(super) fn parts(conn: &mut AnyConnection, id: &str) -> Result<Vec<String>, D
         .load(conn)?)
 }
 
-/// Ends an upload that is open.
-pub(crate) fn end(conn: &mut AnyConnection, id: &str, state: &str) -> Result<(), DbError> {
-    diesel::update(uploads::table.filter(uploads::id.eq(id)).filter(uploads::state.eq(State::OPEN)))
+/// Ends an upload that is open; gives how many that were.
+pub(crate) fn end(conn: &mut AnyConnection, id: &str, state: &str) -> Result<usize, DbError> {
+    let ended = diesel::update(uploads::table.filter(uploads::id.eq(id)).filter(uploads::state.eq(State::OPEN)))
         .set(uploads::state.eq(state))
         .execute(conn)?;
     diesel::delete(upload_parts::table.filter(upload_parts::upload.eq(id))).execute(conn)?;
-    Ok(())
+    Ok(ended)
 }
