@@ -61,6 +61,33 @@ fn proof(world: &World, case: DocumentId, words: &[&str]) -> Proof {
 }
 
 #[test]
+fn erasure_forgets_where_a_case_used_to_lie_and_may_name_it_in_an_order_to_a_phone() {
+    let world = World::new();
+    let (he, head) = (world.phone("he"), world.phone("station-head"));
+    let case = he.report_with(vec![write("narrative", STORY)]);
+    he.sync();
+    head.sync();
+    // It moves to a building of the second grid: his phone is told to forget it.
+    head.edit(case, &[set("place.grid", "GM-BIYAN-02"), set("place.building", serde_json::Value::Null)]);
+    head.sync();
+    let moves = |world: &World| {
+        use diesel::prelude::*;
+        use server::db::tables::document_moves as m;
+        let of_case = m::table.filter(m::document.eq(case.to_string())).count();
+        of_case.get_result::<i64>(&mut *world.app().db.get().unwrap()).unwrap()
+    };
+    assert!(moves(&world) > 0, "it has moved");
+    erase(&world, "case", case, "");
+    assert_eq!(moves(&world), 0);
+    assert_eq!(proof(&world, case, &[STORY]).found, vec![]);
+    for phone in [&he, &head, &he, &head] {
+        phone.sync();
+    }
+    assert_eq!(proof(&world, case, &[STORY]).found, vec![]);
+    world.check_rebuild();
+}
+
+#[test]
 fn erasure_of_a_case_leaves_no_word_in_tables_files_search_or_phones() {
     let world = World::new();
     let (he, colleague) = (world.phone("he"), world.phone("station-head"));

@@ -259,6 +259,8 @@ fn restore_does_not_bring_back_what_the_server_knows_to_be_erased() {
     let app = world.app();
     assert!(server::journal::load(&mut app.db.get().unwrap(), case).unwrap().is_none());
     assert!(!head.core().documents().unwrap().contains(&case), "it is told to forget it");
+    let proof = server::erasure::verify(&app.db, case, &["依法删除的案件".to_owned()], &[]).unwrap();
+    assert_eq!(proof.found, [], "that a phone offered it again says nothing of what it held");
     world.check_rebuild();
 }
 

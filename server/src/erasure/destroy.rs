@@ -14,8 +14,8 @@ use sync_core::time::Witness;
 
 use super::{Erased, Erasure, ErasureError};
 use crate::db::tables::{
-    attachment_proofs, attachment_refs, audit, cases, erased_documents, erased_holders, journal as journal_table,
-    notifications, obligations, patrols, quarantine, uploads,
+    attachment_proofs, attachment_refs, audit, cases, document_moves, erased_documents, erased_holders,
+    journal as journal_table, notifications, obligations, patrols, quarantine, uploads,
 };
 use crate::db::{AnyConnection, Database, DbError};
 use crate::journal::{self, Append};
@@ -129,6 +129,8 @@ fn forget(conn: &mut AnyConnection, id: &str, key: &NumberKey) -> Result<(), DbE
     diesel::delete(patrols::table.find(id)).execute(conn)?;
     diesel::delete(obligations::table.filter(obligations::document.eq(id))).execute(conn)?;
     diesel::delete(notifications::table.filter(notifications::document.eq(id))).execute(conn)?;
+    // Where it lay, building by building, tells of it too.
+    diesel::delete(document_moves::table.filter(document_moves::document.eq(id))).execute(conn)?;
     diesel::delete(attachment_refs::table.filter(attachment_refs::document.eq(id))).execute(conn)?;
     diesel::delete(attachment_proofs::table.filter(attachment_proofs::document.eq(id))).execute(conn)?;
     diesel::update(uploads::table.filter(uploads::document.eq(id))).set(uploads::expires_ms.eq(0)).execute(conn)?;

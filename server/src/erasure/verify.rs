@@ -12,9 +12,20 @@ use crate::db::tables::{audit, erased_documents, erased_holders, journal, quaran
 use crate::db::{AnyConnection, Database, DbError};
 use crate::projection;
 
-/// Tables in which the id of an erased document may stand: they say that it was erased, not what it held.
-const MAY_NAME: &[&str] =
-    &["audit", "erasures", "erased_documents", "erased_holders", "journal", "quarantine", "uploads", "refused_parcels"];
+/// Tables in which the id of an erased document may stand: they say that it was erased, or that a phone was ordered to forget it or has
+/// offered it again, not what it held.
+const MAY_NAME: &[&str] = &[
+    "audit",
+    "device_orders",
+    "erased_documents",
+    "erased_holders",
+    "erasures",
+    "journal",
+    "quarantine",
+    "refused_parcels",
+    "resupplied_documents",
+    "uploads",
+];
 
 /// Something that should not be there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
