@@ -24,6 +24,7 @@ impl World {
         self.calm = true;
         self.tell("everything heals".to_owned());
         self.late_requests();
+        self.fetch_all_back();
         for _ in 0..ROUNDS_MAX {
             let before = self.server.kept();
             let mut moved = false;
@@ -36,11 +37,21 @@ impl World {
             }
             self.scheduler();
             if !moved && before == self.server.kept() {
-                return;
+                return self.drain_photos();
             }
         }
         self.report.undrained += 1;
         self.wrong(format!("nothing comes to rest within {ROUNDS_MAX} rounds after healing"));
+    }
+
+    /// What a phone has let go comes back, so that it can be compared.
+    fn fetch_all_back(&mut self) {
+        let all = self.documents();
+        for who in 0..self.phones.len() {
+            for id in self.away(who, &all) {
+                self.phones[who].core().fetch(id).unwrap();
+            }
+        }
     }
 
     /// Checks everything.
@@ -50,11 +61,16 @@ impl World {
         self.the_tables_are_what_the_journal_says();
         self.nobody_wrote_without_a_right();
         self.each_obligation_was_acted_on_once();
+        self.nobody_holds_what_is_not_his();
+        self.erased_is_nowhere();
+        self.no_photo_is_lost();
     }
 
     fn nothing_is_lost(&mut self) {
         let kept = self.kept();
-        let lost: Vec<ChangeHash> = self.acknowledged.difference(&kept).copied().collect();
+        // What was erased by law is nowhere, and shall be.
+        let lost: Vec<ChangeHash> =
+            self.acknowledged.difference(&kept).filter(|h| !self.destroyed.contains(h)).copied().collect();
         for hash in &lost {
             self.report.lost += 1;
             self.wrong(format!("{hash} was acknowledged and is neither in the journal nor in quarantine"));
@@ -65,7 +81,8 @@ impl World {
         let mut wrong = Vec::new();
         for (hash, typed) in &self.typed {
             let who = typed.phone;
-            if kept.contains(hash) || refused[who].contains(hash) || lost.contains(hash) {
+            let erased = self.destroyed.contains(hash);
+            if erased || kept.contains(hash) || refused[who].contains(hash) || lost.contains(hash) {
                 continue;
             }
             if self.phones[who].shut_out && held[who].contains(hash) {
@@ -129,13 +146,18 @@ impl World {
             all.order((tables::journal::community, tables::journal::position)).load(&mut *conn).unwrap()
         };
         let mut wrong = Vec::new();
-        for entry in &entries {
+        for entry in entries.iter().filter(|e| self.erased.iter().all(|id| id.to_string() != e.document)) {
             let hash = entry.change_hash().unwrap();
             let author: UserId = entry.author.parse().unwrap();
             let said = match self.typed.get(&hash) {
-                _ if self.forged.contains(&hash) => Some("is forged"),
+                // What a supervisor let in stands under the name of him who had sent it; a forger can only have sent it as his own.
+                _ if self.forged.contains(&hash) => {
+                    let answered_for = self.answered_for.get(&hash) == Some(&entry.author);
+                    (!answered_for || author != self.hostile.user()).then_some("is forged")
+                }
                 None => Some("was typed by nobody"),
                 Some(typed) if self.phones[typed.phone].user != author => Some("stands under another author"),
+                Some(_) if self.answered_for.contains_key(&hash) => None,
                 Some(_) if !self.judged.contains(&hash) && !self.had_a_right(entry, author) => {
                     Some("was written without a role there")
                 }

@@ -78,9 +78,8 @@ pub const FAULTS: &[(Fault, &str)] = &[
     (Fault::Forged, "forged"),
 ];
 
-/// Kinds that find what is known to be missing today; they happen only when they are asked for. After a restore of the server most seeds
-/// hold; in some a phone goes on moving after everything has healed (seed 8).
-pub const GAPS: &[Fault] = &[Fault::ServerRestored];
+/// Kinds that find what is known to be missing; they happen only when they are asked for. There are none today.
+pub const GAPS: &[Fault] = &[];
 
 impl Fault {
     /// Its name.
@@ -171,6 +170,7 @@ impl World {
         ));
         self.excused.extend(gone);
         self.phones[who].session = None;
+        self.excuse_photos();
     }
 
     fn restore_server(&mut self) {
@@ -190,12 +190,14 @@ impl World {
             .collect();
         self.tell(format!("the server is restored from backup {backup}; {} changes die with its disk", gone.len()));
         self.excused.extend(gone);
+        self.recall_erasures();
         // What was typed on phones must come back; what was written at desks since is gone with the disk, as everybody was told.
         self.acknowledged.retain(|hash| kept.contains(hash));
         self.answered.clear();
         for phone in &mut self.phones {
             phone.session = None;
         }
+        self.excuse_photos();
     }
 
     fn revoke(&mut self, who: usize) {

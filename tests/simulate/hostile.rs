@@ -32,6 +32,11 @@ pub struct Hostile {
 }
 
 impl Hostile {
+    /// Its owner.
+    pub fn user(&self) -> UserId {
+        self.user
+    }
+
     /// Somebody's.
     pub fn new(user: UserId, entropy: SeededEntropy) -> Self {
         let mut seed = [0; 32];
@@ -55,7 +60,7 @@ fn everything(user: UserId) -> Subject {
 }
 
 impl World {
-    fn hostile_session(&mut self) -> Option<(DeviceId, String)> {
+    pub(super) fn hostile_session(&mut self) -> Option<(DeviceId, String)> {
         let (now_ms, app) = (self.now_ms(), self.server.app());
         let standing =
             self.hostile.session.filter(|(_, session)| sessions::stands(&mut app.db.get().unwrap(), *session).unwrap());

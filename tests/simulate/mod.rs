@@ -4,12 +4,14 @@
 
 pub mod checks;
 pub mod clock;
+pub mod deeds;
 pub mod dice;
 pub mod faults;
 pub mod hostile;
 pub mod network;
 pub mod people;
 pub mod phone;
+pub mod photos;
 pub mod report;
 pub mod server;
 pub mod world;
@@ -33,6 +35,10 @@ pub enum Sabotage {
     Scribble,
     /// A phone forgets what it has not sent.
     Drop,
+    /// The server goes on naming what was erased by law.
+    Remember,
+    /// The folder of photos is lost.
+    Photos,
 }
 
 /// What is asked for.
@@ -44,6 +50,8 @@ pub struct Options {
     pub days: u32,
     /// Actions of people in a virtual day.
     pub actions_a_day: u32,
+    /// Of a thousand actions those that are neither writing, syncing nor relay: decisions, meetings, photos, wipes, erasures.
+    pub deeds_per_mille: u32,
     /// Kinds of fault that are switched off.
     pub without: BTreeSet<Fault>,
     /// A deliberate wrong.
@@ -54,13 +62,13 @@ impl Options {
     /// Everything that can happen but the known gaps, for three days.
     pub fn new(seed: u64) -> Self {
         let without = GAPS.iter().copied().collect();
-        Self { seed, days: 3, actions_a_day: 140, without, sabotage: None }
+        Self { seed, days: 3, actions_a_day: 140, deeds_per_mille: 180, without, sabotage: None }
     }
 
     /// Nothing goes wrong but this.
     pub fn sabotaged(seed: u64, sabotage: Sabotage) -> Self {
         let without = FAULTS.iter().map(|(fault, _)| *fault).collect();
-        Self { seed, days: 1, actions_a_day: 70, without, sabotage: Some(sabotage) }
+        Self { seed, days: 1, actions_a_day: 70, deeds_per_mille: 0, without, sabotage: Some(sabotage) }
     }
 }
 
@@ -82,12 +90,21 @@ pub fn run(options: &Options) -> Outcome {
         world.disasters();
         world.act();
     }
-    if options.sabotage == Some(Sabotage::Drop) {
-        world.drop_unsent();
+    match options.sabotage {
+        Some(Sabotage::Drop) => world.drop_unsent(),
+        Some(Sabotage::Remember) => world.erase(),
+        Some(Sabotage::Photos) => (0..world.phones.len()).for_each(|who| world.attach(who)),
+        _ => {}
     }
     world.drain();
     if options.sabotage == Some(Sabotage::Scribble) {
         world.scribble_over();
+    }
+    if options.sabotage == Some(Sabotage::Remember) {
+        world.name_the_erased();
+    }
+    if options.sabotage == Some(Sabotage::Photos) {
+        world.server.lose_contents();
     }
     world.check();
     world.report.device_days = u64::from(options.days) * u64::try_from(world.phones.len()).unwrap();
@@ -100,6 +117,20 @@ impl World {
         use ::server::db::tables::cases;
         let mut conn = self.server.app().db.get().unwrap();
         diesel::update(cases::table).set(cases::title.eq("another")).execute(&mut *conn).unwrap();
+    }
+
+    fn name_the_erased(&self) {
+        use ::server::db::tables::document_moves as moves;
+        let mut conn = self.server.app().db.get().unwrap();
+        for id in &self.erased {
+            let row = (
+                moves::community.eq("GM-BIYAN"),
+                moves::position.eq(1_000_000),
+                moves::document.eq(id.to_string()),
+                moves::moved_ms.eq(0),
+            );
+            diesel::insert_into(moves::table).values(row).execute(&mut *conn).unwrap();
+        }
     }
 
     fn drop_unsent(&mut self) {

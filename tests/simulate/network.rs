@@ -59,6 +59,9 @@ impl World {
         let name = self.phones[who].name.clone();
         if !self.sign_in(who) {
             self.tell(format!("{name} is shut out"));
+            if self.options.deeds_per_mille > 0 {
+                self.last_words(who);
+            }
             return Ending::ShutOut;
         }
         let ending = self.rounds(who);

@@ -20,7 +20,10 @@ use crate::scribble;
 impl World {
     /// One action of somebody.
     pub fn act(&mut self) {
-        let who = self.dice.below(self.phones.len());
+        if self.options.deeds_per_mille > 0 && self.dice.chance(self.options.deeds_per_mille) {
+            return self.deed();
+        }
+        let who = self.somebody();
         match self.dice.below(100) {
             0..=11 => self.create(who),
             12..=56 => self.edit(who),
@@ -70,7 +73,8 @@ impl World {
         self.typing(who, Some(id), move |phone| Ok((id, phone.edit(id, &edits)?.change.map(|c| c.hash))));
     }
 
-    fn typing(
+    /// Lets somebody write something; his phone may die over it. What it says that it keeps is written down.
+    pub fn typing(
         &mut self,
         who: usize,
         edited: Option<DocumentId>,
@@ -102,7 +106,7 @@ impl World {
 
     /// Hands what is unsent to somebody else's phone.
     fn relay(&mut self, from: usize) {
-        let to = self.dice.below(self.phones.len());
+        let to = self.somebody();
         let (giver, carrier) = (self.phones[from].name.clone(), self.phones[to].name.clone());
         let receipts = self.dice.chance(400);
         let parcels: Vec<Container> = if receipts {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use sync_core::document::ChangeHash;
-use sync_core::ids::UserId;
+use sync_core::ids::{BundleId, DeviceId, DocumentId, UserId};
 use sync_core::phone::Phone;
 use uuid::Uuid;
 
@@ -28,6 +28,9 @@ pub struct SimPhone {
     pub session: Option<Uuid>,
     /// It was told that it is revoked.
     pub shut_out: bool,
+    /// It has destroyed everything, and the server has not heard of it yet: as which device, and the word to send.
+    pub owed: Option<(DeviceId, Vec<u8>)>,
+    wiped: bool,
     path: PathBuf,
     backup: Option<PathBuf>,
     grave: Option<PathBuf>,
@@ -47,6 +50,16 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
+/// Makes a folder what another one is.
+fn copy_folder(from: &Path, to: &Path) {
+    let _ = std::fs::remove_dir_all(to);
+    let Ok(files) = std::fs::read_dir(from) else { return };
+    std::fs::create_dir_all(to).unwrap();
+    for file in files.map(Result::unwrap) {
+        std::fs::copy(file.path(), to.join(file.file_name())).unwrap();
+    }
+}
+
 fn remove(path: &Path) {
     for ending in ["", "-wal", "-shm"] {
         let _ = std::fs::remove_file(beside(path, ending));
@@ -62,6 +75,8 @@ impl SimPhone {
             host: Arc::new(host),
             session: None,
             shut_out: false,
+            owed: None,
+            wiped: false,
             path: dir.join(format!("phone-{name}")),
             backup: None,
             grave: None,
@@ -73,6 +88,39 @@ impl SimPhone {
 
     fn open(&mut self) {
         self.phone = Some(Phone::open(&self.path, &KEY, self.host.clone()).unwrap());
+    }
+
+    /// Destroys everything, as it was ordered; what is left is an empty phone of nobody. Gives whether the store is still there.
+    pub fn destroy(&mut self, order: BundleId) -> bool {
+        let device = self.core().identity().unwrap().unwrap().device;
+        self.core().destroy(Some(order)).unwrap();
+        self.phone = None;
+        let left =
+            self.path.exists() || beside(&self.path, "-wal").exists() || beside(&self.path, ".attachments").exists();
+        let note = Phone::wipe_note(&self.path).unwrap().unwrap();
+        self.owed = Some((device, note.confirmation.unwrap()));
+        Phone::wipe_note_done(&self.path).unwrap();
+        (self.backup, self.grave, self.session) = (None, None, None);
+        (self.wiped, self.shut_out) = (true, true);
+        self.path = beside(&self.path, ".after");
+        self.open();
+        left
+    }
+
+    /// Whether it has destroyed everything.
+    pub fn is_wiped(&self) -> bool {
+        self.wiped
+    }
+
+    /// Whether anything of a record can still be read on it.
+    pub fn holds(&self, id: DocumentId) -> bool {
+        let conn = self.inside();
+        ["documents WHERE id", "snapshots WHERE document", "tails WHERE document", "list WHERE document"].iter().any(
+            |at| {
+                let sql = format!("SELECT EXISTS (SELECT 1 FROM {at} = ?1)");
+                conn.query_row(&sql, [id.to_string()], |r| r.get::<_, bool>(0)).unwrap()
+            },
+        )
     }
 
     /// The phone library.
@@ -131,6 +179,7 @@ impl SimPhone {
         let to = beside(&self.path, ".backup");
         copy(&self.path, &to);
         std::fs::copy(beside(&self.path, ".opened"), beside(&to, ".opened")).unwrap();
+        copy_folder(&beside(&self.path, ".attachments"), &beside(&to, ".attachments"));
         self.backup = Some(to);
     }
 
@@ -140,6 +189,7 @@ impl SimPhone {
         self.phone = None;
         remove(&self.path);
         copy(&from, &self.path);
+        copy_folder(&beside(&from, ".attachments"), &beside(&self.path, ".attachments"));
         if whole {
             std::fs::copy(beside(&from, ".opened"), beside(&self.path, ".opened")).unwrap();
         }

@@ -30,6 +30,8 @@ pub struct Report {
     pub died_with_disks: u64,
     /// Seeds whose second run told another story.
     pub unrepeatable: u64,
+    /// What people did beside writing and syncing.
+    pub deeds: BTreeMap<String, u64>,
     /// Faults by kind.
     pub by_kind: BTreeMap<String, u64>,
     /// SHA-256 over the story of every seed in order.
@@ -59,6 +61,9 @@ impl Report {
         self.unrepeatable += other.unrepeatable;
         for (kind, n) in &other.by_kind {
             *self.by_kind.entry(kind.clone()).or_default() += n;
+        }
+        for (deed, n) in &other.deeds {
+            *self.deeds.entry(deed.clone()).or_default() += n;
         }
         self.trace = hex(&Sha256::digest(format!("{}{}", self.trace, other.trace)));
         self.wrong.extend(other.wrong.iter().cloned());

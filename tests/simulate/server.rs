@@ -96,7 +96,9 @@ impl SimServer {
     }
 
     fn open(&mut self) {
-        let config = Config { database: self.database.display().to_string(), ..Config::default() };
+        // Contents lie in a folder of their own, which outlives the database.
+        let objects = self.dir.join("objects").display().to_string();
+        let config = Config { database: self.database.display().to_string(), objects, ..Config::default() };
         self.app = Some(App::open_with(config, self.clock.clone(), self.entropy.clone(), true).unwrap());
     }
 
@@ -171,6 +173,11 @@ impl SimServer {
             self.database.with_extension(format!("{}.db", self.entropy.sixteen().map(|b| format!("{b:02x}")).concat()));
         std::fs::copy(snapshot, &self.database).unwrap();
         self.open();
+    }
+
+    /// Sabotage: every photo is gone, and the database believes that it is there.
+    pub fn lose_contents(&self) {
+        std::fs::remove_dir_all(self.dir.join("objects")).unwrap();
     }
 
     /// Opens an account without a password.

@@ -17,6 +17,7 @@ use super::clock::{SimHost, VirtualClock};
 use super::dice::{Dice, SeededEntropy};
 use super::network::InFlight;
 use super::phone::SimPhone;
+use super::photos::Photo;
 use super::report::{Report, Trace};
 use super::server::SimServer;
 use super::{Options, hostile::Hostile};
@@ -66,6 +67,14 @@ pub struct World {
     pub excused: BTreeSet<ChangeHash>,
     /// What stood in the journal of a life of the server that was lost: judged then, and not again when it comes back.
     pub judged: BTreeSet<ChangeHash>,
+    /// What a supervisor has let in, with the account that had sent it.
+    pub answered_for: BTreeMap<ChangeHash, String>,
+    /// Photos by their hashes.
+    pub photos: BTreeMap<String, Photo>,
+    /// Records that the server knows to be erased.
+    pub erased: BTreeSet<DocumentId>,
+    /// What went with them.
+    pub destroyed: BTreeSet<ChangeHash>,
     /// What nobody had the right to write.
     pub forged: BTreeSet<ChangeHash>,
     /// Requests that arrive later.
@@ -141,6 +150,10 @@ impl World {
             acknowledged: BTreeSet::new(),
             excused: BTreeSet::new(),
             judged: BTreeSet::new(),
+            answered_for: BTreeMap::new(),
+            photos: BTreeMap::new(),
+            erased: BTreeSet::new(),
+            destroyed: BTreeSet::new(),
             forged: BTreeSet::new(),
             in_flight: Vec::new(),
             answered: BTreeSet::new(),
@@ -172,6 +185,9 @@ impl World {
         self.phones.push(phone);
         let who = self.phones.len() - 1;
         assert!(self.sign_in(who), "a new phone is let in");
+        if self.options.deeds_per_mille > 0 {
+            self.phones[who].core().meet_allow(true).unwrap();
+        }
         self.phones[who].back_up();
         self.tell(format!("{name} is signed in"));
     }
@@ -180,6 +196,9 @@ impl World {
     pub fn sign_in(&mut self, who: usize) -> bool {
         if self.phones[who].session.is_some() {
             return true;
+        }
+        if self.phones[who].is_wiped() {
+            return false;
         }
         let (app, phone) = (self.server.app(), &self.phones[who]);
         let now_ms = self.clock.now_ms();

@@ -52,6 +52,28 @@ fn the_simulator_finds_a_table_that_is_not_what_the_journal_says() {
 }
 
 #[test]
+fn the_simulator_finds_a_server_that_still_names_what_was_erased() {
+    let report = run(&Options::sabotaged(1, Sabotage::Remember)).report;
+    assert!(report.unauthorised > 0 && report.lost == 0, "{report:?}");
+}
+
+#[test]
+fn the_simulator_finds_photos_that_are_on_no_server() {
+    let report = run(&Options::sabotaged(1, Sabotage::Photos)).report;
+    assert!(report.undrained > 0, "{report:?}");
+}
+
+#[test]
+fn simulated_decisions_meetings_photos_wipes_and_erasures_lose_nothing_and_tell_nobody_else() {
+    let outcome = run(&Options { days: 1, actions_a_day: 110, deeds_per_mille: 600, ..Options::new(5) });
+    let deeds: Vec<&str> = outcome.report.deeds.keys().map(String::as_str).collect();
+    for deed in ["meets", "attaches", "transfers", "frees"] {
+        assert!(deeds.contains(&deed), "{deeds:?}");
+    }
+    held(&outcome);
+}
+
+#[test]
 fn the_simulator_finds_forgeries_in_no_journal() {
     let mut options = a_day(3);
     options.without.extend(tests::simulate::faults::FAULTS.iter().map(|(f, _)| *f).filter(|f| *f != Fault::Forged));
@@ -65,8 +87,6 @@ fn the_simulator_finds_forgeries_in_no_journal() {
 #[test]
 fn simulated_restores_that_once_went_wrong_lose_nothing_and_keep_every_author() {
     for seed in [1019, 1026, 1038] {
-        let mut options = Options::new(seed);
-        options.without.remove(&Fault::ServerRestored);
-        held(&run(&options));
+        held(&run(&Options { deeds_per_mille: 0, ..Options::new(seed) }));
     }
 }
