@@ -1,7 +1,7 @@
 // Keeps a page fresh: countdowns run, and what phones send appears. Without it every page works all the same.
 (function () {
   "use strict";
-  var body = document.body;
+  var body = document.body, all = function (css) { return Array.prototype.slice.call(document.querySelectorAll(css)); };
   // The server's clock counts, not that of the desk.
   var ahead = Number(body.dataset.now) ? Number(body.dataset.now) - Date.now() : 0;
 
@@ -14,7 +14,7 @@
 
   function count() {
     var now = Date.now() + ahead;
-    document.querySelectorAll("time[data-due]").forEach(function (t) {
+    all("time[data-due]").forEach(function (t) {
       var left = Number(t.dataset.due) - now;
       if (!t.title) t.title = t.textContent;
       t.textContent = (left < 0 ? t.dataset.over : t.dataset.left) + " " + span(left, t.dataset);
@@ -22,64 +22,94 @@
     });
   }
 
-  // Whether somebody is writing: then the page is not replaced under his hands.
-  function writing() {
-    var open = document.activeElement && /INPUT|TEXTAREA|SELECT/.test(document.activeElement.tagName);
-    return open || Array.prototype.some.call(document.querySelectorAll("main input, main textarea, main select"), function (f) {
+  // Whether somebody is writing, choosing or marking: then the page is not replaced under his hands.
+  function busy() {
+    var at = document.activeElement, marked = window.getSelection && getSelection();
+    if (at && /^(INPUT|TEXTAREA|SELECT)$/.test(at.tagName)) return true;
+    if (marked && !marked.isCollapsed && document.getElementById("main").contains(marked.anchorNode)) return true;
+    return all("main input, main textarea, main select").some(function (f) {
       if (f.type === "hidden") return false;
-      if (f.type === "checkbox") return f.checked !== f.defaultChecked;
-      if (f.tagName === "SELECT") return Array.prototype.some.call(f.options, function (o) { return o.selected !== o.defaultSelected; }) && f.selectedIndex > 0;
-      return f.value !== f.defaultValue;
+      if (f.type === "checkbox" || f.type === "radio") return f.checked !== f.defaultChecked;
+      if (f.tagName !== "SELECT") return f.value !== f.defaultValue;
+      var chosen = Array.prototype.filter.call(f.options, function (o) { return o.defaultSelected; })[0] || f.options[0];
+      return !!chosen && !chosen.selected;
     });
   }
 
-  var due = false;
+  function tell() { document.getElementById("news").hidden = false; }
+
+  // What something is called across two versions of a page: by its id, or by what it says within what has one.
+  function name(e) {
+    if (e.id) return "#" + e.id;
+    var home = e.parentElement && e.parentElement.closest("[id]"), says = e.tagName === "DETAILS" ? e.querySelector("summary") : e;
+    return (home ? home.id : "") + ">" + e.tagName + " " + (e.getAttribute("href") || says.getAttribute("aria-label") || says.textContent);
+  }
+
+  function replace(fresh) {
+    var folds = {}, at = document.activeElement, focus = at && at !== body && at.id !== "main" && document.getElementById("main").contains(at) && name(at);
+    all("main details").forEach(function (d) { folds[name(d)] = d.open; });
+    document.getElementById("main").replaceWith(fresh.getElementById("main"));
+    all("main details").forEach(function (d) { if (name(d) in folds) d.open = folds[name(d)]; });
+    if (focus) all("main a, main button, main summary").some(function (e) { if (name(e) === focus) { e.focus({ preventScroll: true }); return true; } });
+    document.getElementById("news").hidden = true;
+    ahead = Number(fresh.body.dataset.now) - Date.now();
+    count();
+  }
+
+  var due = 0, missed = false;
   function refresh() {
-    due = false;
-    if (writing()) {
-      document.getElementById("news").hidden = false;
-      return;
-    }
-    fetch(location.href, { credentials: "same-origin" }).then(function (answer) {
+    due = 0;
+    // Nobody looks: it is fetched when somebody does.
+    if (document.hidden) { missed = true; return; }
+    if (busy()) return tell();
+    fetch(location.href, { credentials: "same-origin", headers: { Accept: "text/html" } }).then(function (answer) {
       if (!answer.ok || answer.redirected) throw new Error("no page");
       return answer.text();
     }).then(function (text) {
-      if (writing()) { document.getElementById("news").hidden = false; return; }
-      var fresh = new DOMParser().parseFromString(text, "text/html");
-      var open = Array.prototype.map.call(document.querySelectorAll("main details[open] > summary"), function (s) { return s.textContent; });
-      document.getElementById("main").replaceWith(fresh.getElementById("main"));
-      document.querySelectorAll("main details > summary").forEach(function (s) { if (open.indexOf(s.textContent) >= 0) s.parentNode.open = true; });
-      document.getElementById("news").hidden = true;
-      ahead = Number(fresh.body.dataset.now) - Date.now();
-      count();
-    }).catch(function () { document.getElementById("news").hidden = false; });
+      if (busy()) return tell();
+      replace(new DOMParser().parseFromString(text, "text/html"));
+    }).catch(tell);
   }
 
-  // Several things that happen at once are one look.
-  function soon() {
-    if (due) return;
-    due = true;
-    setTimeout(refresh, 300 + Math.random() * 700);
+  // Several things that happen at once are one look; many tabs do not look at the same moment.
+  function soon(most) {
+    if (!due) due = setTimeout(refresh, 300 + Math.random() * (most || 700));
   }
 
+  var stream = null, failures = 0, waiting = 0, mark = document.getElementById("live");
+  function show(on) {
+    mark.textContent = on ? mark.dataset.on : mark.dataset.off;
+    mark.className = "live " + (on ? "on" : "off");
+  }
+  function hush() { clearTimeout(waiting); waiting = 0; if (stream) { stream.close(); stream = null; } }
   function listen() {
-    var mark = document.getElementById("live");
-    if (!body.dataset.live || !window.EventSource || !mark) return;
-    var stream = new EventSource(body.dataset.live);
-    function show(on) {
-      mark.textContent = on ? mark.dataset.on : mark.dataset.off;
-      mark.className = "live " + (on ? "on" : "off");
-    }
-    stream.onopen = function () { show(true); };
-    stream.onerror = function () { show(false); };
-    stream.addEventListener("hello", function () { show(true); });
-    ["case", "patrol", "many", "quarantine", "device", "rights"].forEach(function (name) {
-      stream.addEventListener(name, soon);
+    hush();
+    // One stream for a tab, and none for one that nobody sees: a browser has few for a server.
+    if (!body.dataset.live || !window.EventSource || !mark || document.hidden) return;
+    stream = new EventSource(body.dataset.live);
+    stream.addEventListener("hello", function () {
+      // What happened while nobody listened is looked for once.
+      if (failures || missed) soon(4000);
+      failures = 0;
+      missed = false;
+      show(true);
     });
-    window.addEventListener("pagehide", function () { stream.close(); });
+    stream.onerror = function () {
+      hush();
+      show(false);
+      // Later each time and never all at once: from a second to about two minutes.
+      var most = Math.min(120000, 2000 * Math.pow(2, failures++));
+      waiting = setTimeout(listen, most / 2 + Math.random() * most / 2);
+    };
+    ["case", "patrol", "many", "quarantine", "device", "rights"].forEach(function (n) { stream.addEventListener(n, function () { soon(); }); });
   }
 
   count();
   setInterval(count, 30000);
   listen();
+  document.addEventListener("visibilitychange", function () {
+    if (document.hidden) { missed = true; hush(); } else { count(); listen(); }
+  });
+  window.addEventListener("pagehide", hush);
+  window.addEventListener("pageshow", function (e) { if (e.persisted) listen(); });
 })();
