@@ -45,12 +45,19 @@
     return (home ? home.id : "") + ">" + e.tagName + " " + (e.getAttribute("href") || says.getAttribute("aria-label") || says.textContent);
   }
 
+  // Elements by what they are called; those that are called the same, by their order.
+  function named(css) {
+    var met = {};
+    return all(css).map(function (e) { var n = name(e); met[n] = (met[n] || 0) + 1; return { key: n + " " + met[n], at: e }; });
+  }
+
   function replace(fresh) {
-    var folds = {}, at = document.activeElement, focus = at && at !== body && at.id !== "main" && document.getElementById("main").contains(at) && name(at);
-    all("main details").forEach(function (d) { folds[name(d)] = d.open; });
+    var folds = {}, focus = null, at = document.activeElement;
+    named("main details").forEach(function (d) { folds[d.key] = d.at.open; });
+    named("main a, main button, main summary").forEach(function (e) { if (e.at === at) focus = e.key; });
     document.getElementById("main").replaceWith(fresh.getElementById("main"));
-    all("main details").forEach(function (d) { if (name(d) in folds) d.open = folds[name(d)]; });
-    if (focus) all("main a, main button, main summary").some(function (e) { if (name(e) === focus) { e.focus({ preventScroll: true }); return true; } });
+    named("main details").forEach(function (d) { if (d.key in folds) d.at.open = folds[d.key]; });
+    if (focus) named("main a, main button, main summary").forEach(function (e) { if (e.key === focus) e.at.focus({ preventScroll: true }); });
     document.getElementById("news").hidden = true;
     ahead = Number(fresh.body.dataset.now) - Date.now();
     count();

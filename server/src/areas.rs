@@ -79,6 +79,34 @@ pub(crate) fn within(path: &str) -> String {
     format!("{}%", path.replace('_', "\\_"))
 }
 
+/// What lies in an area, as lists are narrowed to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scope {
+    /// The communities that it is, covers or lies in.
+    pub communities: Vec<String>,
+    /// The grid or building, where it is one.
+    pub part: Option<(AreaKind, String)>,
+}
+
+/// What lies in an area of any kind; nothing, if there is no such area.
+pub fn scope(conn: &mut AnyConnection, code: &str) -> Result<Option<Scope>, DbError> {
+    let Some(area) = find(conn, code)? else { return Ok(None) };
+    let kind = AreaKind::parse(&area.kind).ok_or_else(|| DbError::Row(format!("the kind of area {code}")))?;
+    let communities = areas::table.filter(areas::kind.eq(AreaKind::Community.as_str())).select(areas::code);
+    Ok(Some(match kind {
+        AreaKind::District | AreaKind::Street => {
+            let inside = communities.filter(areas::path.like(within(&area.path)).escape('\\'));
+            Scope { communities: inside.load(conn)?, part: None }
+        }
+        AreaKind::Community => Scope { communities: vec![area.code], part: None },
+        AreaKind::Grid | AreaKind::Building => {
+            let above: Vec<&str> = area.path.split('/').filter(|c| !c.is_empty()).collect();
+            let communities = communities.filter(areas::code.eq_any(above)).load(conn)?;
+            Scope { communities, part: Some((kind, area.code)) }
+        }
+    }))
+}
+
 /// What areas are called, by code.
 pub fn names(
     conn: &mut AnyConnection,

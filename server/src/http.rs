@@ -13,6 +13,7 @@ pub mod events;
 pub mod extract;
 mod guard;
 pub mod halls;
+pub mod hazards;
 pub mod health;
 pub mod last_word;
 mod observe;
@@ -26,6 +27,7 @@ pub mod relay;
 pub mod replication;
 mod restore;
 pub mod sync;
+pub mod today;
 pub mod uploads;
 pub mod users;
 
@@ -74,7 +76,9 @@ fn routes(config: &mut web::ServiceConfig) {
         .configure(relay::routes)
         .configure(cases::routes)
         .configure(patrols::routes)
+        .configure(hazards::routes)
         .configure(halls::routes)
+        .configure(today::routes)
         .configure(quarantine::routes)
         .configure(replication::routes)
         .configure(uploads::routes)

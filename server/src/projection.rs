@@ -2,6 +2,7 @@
 //! appends to the journal; `rebuild` recomputes them and must come to the same bytes.
 
 mod finding;
+mod hazards;
 
 use diesel::prelude::*;
 use sha2::{Digest, Sha256};
@@ -12,7 +13,7 @@ use sync_core::document::Document;
 use sync_core::event::EventKind;
 use sync_core::fold::{fold_patrol, folded_case};
 use sync_core::patrol::PatrolState;
-use sync_core::rules::{RuleSet, due_ms, next_action_ms, obligations as due_in};
+use sync_core::rules::{Obligation, RuleSet, due_ms, next_action_ms, obligations as due_in};
 use sync_core::search;
 use sync_core::shape::DocumentKind;
 
@@ -21,6 +22,7 @@ use crate::db::{AnyConnection, DbError, insert_all};
 use crate::masking::{self, NumberKey, Sight};
 
 pub use finding::{Searchable, candidates, index, with_number};
+pub use hazards::{HazardRow, hazards_of};
 
 /// What rules and calendar a deployment uses.
 #[derive(Clone)]
@@ -76,6 +78,10 @@ pub struct CaseRow {
     pub position: i64,
     pub search_text: String,
     pub numbers: String,
+    pub awaited: String,
+    pub summoned_ms: Option<i64>,
+    pub resolved_ms: Option<i64>,
+    pub late_ms: i64,
 }
 
 /// The row of a patrol.
@@ -140,7 +146,7 @@ pub enum Rows {
     /// Of a case file.
     Case(Box<CaseRow>, Vec<ObligationRow>, Vec<NotificationRow>),
     /// Of a patrol record.
-    Patrol(Box<PatrolRow>),
+    Patrol(Box<PatrolRow>, Vec<HazardRow>),
 }
 
 /// When the first and the last change of a document arrived, and its last position.
@@ -206,10 +212,26 @@ fn search_text(state: &CaseState) -> String {
     search::normalise(&Sight::list().text(&parts.join("\n")))
 }
 
+/// How a department that is awaited stands in its column: on a line of its own, between line breaks, so that it is found whole.
+pub(crate) fn awaited_line(department: &str) -> String {
+    let name: Vec<&str> = department.split_whitespace().collect();
+    format!("\n{}\n", Sight::list().text(&name.join(" ")))
+}
+
+/// By how much the most overdue of what was overdue when it arrived was so, ms.
+fn late_ms(state: &CaseState, due: &[Obligation]) -> i64 {
+    let late = due.iter().filter(|o| o.arrived_late).filter_map(|o| {
+        let arrived = state.entry(o.trigger)?.witness?.received_ms;
+        Some(arrived.saturating_sub(o.due_ms))
+    });
+    late.max().unwrap_or(0)
+}
+
 fn case_rows(document: &Document, state: &CaseState, arrival: Arrival, law: &Law) -> Result<Rows, DbError> {
     let place = Place::of(document);
     let id = state.id.to_string();
     let due = due_in(state, &law.rules, &law.calendar, i64::MIN);
+    let awaited = state.awaited();
     let row = CaseRow {
         search_id: search_id(&id),
         community: state.community.to_string(),
@@ -241,6 +263,10 @@ fn case_rows(document: &Document, state: &CaseState, arrival: Arrival, law: &Law
         position: arrival.position,
         search_text: search_text(state),
         numbers: masking::number_terms(state, law.numbers.as_ref())?,
+        awaited: awaited.iter().map(|a| awaited_line(&a.department)).collect::<Vec<_>>().join(""),
+        summoned_ms: awaited.iter().map(|a| a.since_ms).min(),
+        resolved_ms: state.resolved_ms(),
+        late_ms: late_ms(state, &due),
         document: id.clone(),
     };
     let obligations = due.iter().map(|o| ObligationRow {
@@ -280,7 +306,8 @@ fn case_rows(document: &Document, state: &CaseState, arrival: Arrival, law: &Law
 
 fn patrol_rows(document: &Document, state: &PatrolState, arrival: Arrival) -> Result<Rows, DbError> {
     let place = Place::of(document);
-    Ok(Rows::Patrol(Box::new(PatrolRow {
+    let hazards = hazards::rows(document, state);
+    let row = PatrolRow {
         document: state.id.to_string(),
         community: state.community.to_string(),
         grid: place.grid.map(String::from),
@@ -296,7 +323,8 @@ fn patrol_rows(document: &Document, state: &PatrolState, arrival: Arrival) -> Re
         leaflets: state.leaflets,
         needs_review: !(state.conflicts.is_empty() && state.passages.is_empty()),
         position: arrival.position,
-    })))
+    };
+    Ok(Rows::Patrol(Box::new(row), hazards))
 }
 
 /// Writes the rows of a document in the place of those it has; `known` says whether it may have some. What has not changed is not
@@ -304,11 +332,12 @@ fn patrol_rows(document: &Document, state: &PatrolState, arrival: Arrival) -> Re
 pub fn write(conn: &mut AnyConnection, rows: &Rows, known: bool) -> Result<Option<Searchable>, DbError> {
     let mut searchable = None;
     match rows {
-        Rows::Patrol(row) => {
+        Rows::Patrol(row, found) => {
             if known {
                 diesel::delete(patrols::table.find(&row.document)).execute(conn)?;
             }
             diesel::insert_into(patrols::table).values(row.as_ref()).execute(conn)?;
+            hazards::write(conn, &row.document, found, known)?;
         }
         Rows::Case(row, due, told) => {
             let mut searched: Option<(String, String)> = None;

@@ -2,6 +2,7 @@
 
 mod cases;
 mod halls;
+mod hazards;
 mod history;
 mod numbers;
 mod patrols;
@@ -11,16 +12,21 @@ use base64::Engine as _;
 use serde::Serialize;
 use sync_core::authority::{Place, Subject};
 use sync_core::ids::AreaCode;
+use sync_core::role::AreaKind;
 use sync_core::shape::DocumentKind;
 use utoipa::ToSchema;
 
 use crate::db::DbError;
 
-pub use cases::{CaseFilter, CaseSummary, case_page, case_titles, cases_with_number, possible_duplicates};
+pub use cases::{
+    CaseFilter, CaseSummary, case_count, case_ids, case_page, case_titles, cases_of, cases_with_number,
+    possible_duplicates,
+};
 pub use halls::{Notification, notification_list};
+pub use hazards::{HazardFilter, HazardSummary, hazard_count, hazard_page};
 pub use history::closed_before;
-pub use numbers::{Numbers, numbers};
-pub use patrols::{PatrolFilter, PatrolSummary, patrol_page};
+pub use numbers::{Numbers, numbers, whole_communities};
+pub use patrols::{PatrolFilter, PatrolSummary, patrol_count, patrol_page};
 pub use quarantine::{QuarantineFilter, QuarantineRow, quarantine_bytes, quarantine_entry, quarantine_page};
 
 /// The most rows in one page.
@@ -74,6 +80,15 @@ trait Placed {
         };
         place().is_some_and(|p| subject.may_read(&p))
     }
+}
+
+/// The grids and buildings of somebody who looks after no whole community; none for anybody else, whose rows are judged one by one.
+fn parts(subject: &Subject) -> Option<(Vec<String>, Vec<String>)> {
+    let of = |kind: AreaKind| {
+        let grants = subject.grants.iter().filter(|g| g.kind == kind);
+        grants.map(|g| g.area.to_string()).collect::<Vec<_>>()
+    };
+    whole_communities(subject).is_empty().then(|| (of(AreaKind::Grid), of(AreaKind::Building)))
 }
 
 fn encode_cursor(value: i64, id: &str) -> String {

@@ -7,7 +7,7 @@ use sync_core::document::{Document, Trust};
 use sync_core::ids::DocumentId;
 
 use crate::db::tables::{
-    attachment_refs, cases, documents, journal as journal_table, notifications, obligations, patrols,
+    attachment_refs, cases, documents, hazards, journal as journal_table, notifications, obligations, patrols,
 };
 use crate::db::{AnyConnection, Database, DbError};
 use crate::journal::{self, Grown};
@@ -90,8 +90,9 @@ fn one(conn: &mut AnyConnection, id: &str, law: &Law, write: bool, report: &mut 
 
 fn live(conn: &mut AnyConnection, id: &str, like: &Rows) -> Result<Option<Rows>, DbError> {
     Ok(match like {
-        Rows::Patrol(_) => {
-            patrols::table.find(id).first::<PatrolRow>(conn).optional()?.map(|r| Rows::Patrol(Box::new(r)))
+        Rows::Patrol(..) => {
+            let Some(row) = patrols::table.find(id).first::<PatrolRow>(conn).optional()? else { return Ok(None) };
+            Some(Rows::Patrol(Box::new(row), projection::hazards_of(conn, id)?))
         }
         Rows::Case(_, due, told) => {
             let Some(row) = cases::table.find(id).first::<CaseRow>(conn).optional()? else { return Ok(None) };
@@ -122,6 +123,7 @@ fn orphans(conn: &mut AnyConnection, known: &[String], write: bool, report: &mut
     let known: std::collections::BTreeSet<&String> = known.iter().collect();
     let mut all: Vec<String> = cases::table.select(cases::document).load(conn)?;
     all.extend(patrols::table.select(patrols::document).load::<String>(conn)?);
+    all.extend(hazards::table.select(hazards::document).distinct().load::<String>(conn)?);
     all.extend(attachment_refs::table.select(attachment_refs::document).distinct().load::<String>(conn)?);
     all.extend(documents::table.select(documents::id).load::<String>(conn)?);
     let lost: Vec<String> = all.into_iter().filter(|id| !known.contains(id)).collect();
@@ -129,6 +131,7 @@ fn orphans(conn: &mut AnyConnection, known: &[String], write: bool, report: &mut
     if write {
         diesel::delete(cases::table.filter(cases::document.eq_any(&lost))).execute(conn)?;
         diesel::delete(patrols::table.filter(patrols::document.eq_any(&lost))).execute(conn)?;
+        diesel::delete(hazards::table.filter(hazards::document.eq_any(&lost))).execute(conn)?;
         diesel::delete(attachment_refs::table.filter(attachment_refs::document.eq_any(&lost))).execute(conn)?;
         journal::forget(conn, &lost)?;
         diesel::delete(obligations::table.filter(obligations::document.eq_any(&lost))).execute(conn)?;

@@ -171,6 +171,21 @@ pub fn beijing_text(ms: i64) -> String {
     format!("{y:04}-{m:02}-{d:02} {:02}:{:02}", minute / 60, minute % 60)
 }
 
+/// A Beijing date, or a date and time of day, as people and browsers write it: `2019-05-17`, `2019-05-17T09:30`. ms UTC; nothing for what is none.
+pub fn beijing_from_text(text: &str) -> Option<i64> {
+    let (date, time) = text.split_once('T').unwrap_or((text, "00:00"));
+    let mut date = date.split('-').map(str::parse::<i64>);
+    let (year, month, day) = (date.next()?.ok()?, date.next()?.ok()?, date.next()?.ok()?);
+    let mut time = time.split(':').map(str::parse::<i64>);
+    let (hour, minute) = (time.next()?.ok()?, time.next()?.ok()?);
+    let fits = (1970..=9999).contains(&year)
+        && (1..=12).contains(&month)
+        && (1..=31).contains(&day)
+        && (0..24).contains(&hour)
+        && (0..60).contains(&minute);
+    fits.then(|| beijing_ms(year, month, day, hour, minute))
+}
+
 fn year_of(day: i64) -> i64 {
     civil_from_days(day).0
 }

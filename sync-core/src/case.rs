@@ -1,7 +1,9 @@
 //! The case file: a dispute from its first report to its follow-up.
 
+mod standing;
 mod state;
 
+pub use standing::Awaited;
 pub use state::{Attachment, CaseState, ClosedWithoutKnowing, EvidencePending, Item, PendingReason, Status, Totals};
 
 use crate::shape::{CollectionSpec, DocumentKind, FieldSpec, Holds, Shape};

@@ -121,7 +121,7 @@ fn fill(url: &str, files: &[DocumentId], cases: usize) {
             let arrival = Arrival { first_ms: now_ms, last_ms: now_ms, position: 1 };
             match projection::compute(&document, arrival, &law).expect("rows") {
                 Rows::Case(row, ..) => *row,
-                Rows::Patrol(_) => unreachable!("a case file"),
+                Rows::Patrol(..) => unreachable!("a case file"),
             }
         };
         // The long one stays alone.

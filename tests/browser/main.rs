@@ -1,5 +1,6 @@
 //! The pages in a real browser against the real server: what a supervisor sees and does.
 
+mod lists;
 mod support;
 
 use fengqiao_mobile::TransferPolicy;

@@ -3,4 +3,6 @@
 mod accounts;
 mod cases;
 mod halls;
+mod lists;
 mod operation;
+mod today;

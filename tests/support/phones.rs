@@ -93,6 +93,19 @@ pub fn event(kind: EventKind, body: serde_json::Value) -> Edit {
     Edit::AddEvent { kind, body }
 }
 
+/// A patrol of the first grid of 碧眼 on which so many fire passages were found blocked.
+pub fn patrol_with_hazards(phone: &TestPhone, hazards: usize) -> DocumentId {
+    let edits = vec![set("place.grid", "GM-BIYAN-01"), set("place.building", "GM-BIYAN-SL17-5")];
+    let draft = Draft { kind: DocumentKind::Patrol, community: AreaCode::new("GM-BIYAN").unwrap(), edits };
+    let patrol = phone.core().create(&draft).unwrap();
+    for n in 1..=hazards {
+        let fields =
+            [("kind".to_owned(), "fire_passage".into()), ("note".to_owned(), format!("{n}楼楼道堆放杂物").into())];
+        phone.edit(patrol, &[Edit::AddItem { collection: "hazards".into(), fields: fields.into(), text: None }]);
+    }
+    patrol
+}
+
 impl TestPhone {
     /// Opens a new phone and signs in.
     pub fn signed_in(world: &World, login: &str) -> Self {
@@ -171,6 +184,13 @@ impl TestPhone {
         edits.insert(0, set("place.grid", "GM-BIYAN-01"));
         edits.insert(1, set("place.building", "GM-BIYAN-SL17-5"));
         let community = AreaCode::new("GM-BIYAN").unwrap();
+        self.core().create(&Draft { kind: DocumentKind::Case, community, edits }).unwrap()
+    }
+
+    /// Reports a case of another community.
+    pub fn report_elsewhere(&self, community: &str, grid: &str, story: &str) -> DocumentId {
+        let (community, edits) =
+            (AreaCode::new(community).unwrap(), vec![set("place.grid", grid), write("narrative", story)]);
         self.core().create(&Draft { kind: DocumentKind::Case, community, edits }).unwrap()
     }
 

@@ -24,9 +24,30 @@ pub(super) enum QuarantineCommand {
         /// waiting, accepted or dismissed.
         #[arg(long)]
         state: Option<String>,
+        /// Only those that somebody decided (true), or only those that wait (false).
+        #[arg(long)]
+        decided: Option<bool>,
+        /// Who wrote it: the account, its login, or part of the name.
+        #[arg(long)]
+        author: Option<String>,
+        /// Why it was refused: a code such as `not_allowed`.
+        #[arg(long)]
+        code: Option<String>,
+        /// What must occur in what was said of the refusal.
+        #[arg(long)]
+        detail: Option<String>,
+        /// What must occur in the reason of the decision.
+        #[arg(long)]
+        reason: Option<String>,
         /// What must occur in the preview.
         #[arg(long)]
         text: Option<String>,
+        /// Arrived at or after this: `2019-05-17` or `2019-05-17T09:30`, Beijing time.
+        #[arg(long, value_parser = beijing)]
+        from: Option<i64>,
+        /// Arrived before this.
+        #[arg(long, value_parser = beijing)]
+        to: Option<i64>,
     },
     /// Show one.
     Show {
@@ -54,6 +75,11 @@ pub(super) struct Decision {
     reason: Option<String>,
 }
 
+/// A day or a minute, Beijing time, as ms UTC.
+fn beijing(text: &str) -> Result<i64, String> {
+    sync_core::calendar::beijing_from_text(text).ok_or_else(|| "use 2019-05-17 or 2019-05-17T09:30".to_owned())
+}
+
 fn subject(app: &App, conn: &mut AnyConnection, login: &str) -> Result<Subject, Failure> {
     let user = users::by_login(conn, login)?.filter(|u| u.active);
     let user = user.ok_or_else(|| Failure::input(format!("there is no account `{login}`")))?;
@@ -78,8 +104,20 @@ fn told(error: DecisionError) -> Failure {
 pub(super) fn run(config: Config, command: QuarantineCommand) -> Result<(), Failure> {
     let app = open(config)?;
     match command {
-        QuarantineCommand::List { login, state, text } => {
-            let mut filter = QuarantineFilter { state, text, limit: Some(queries::PAGE_MAX), ..Default::default() };
+        QuarantineCommand::List { login, state, decided, author, code, detail, reason, text, from, to } => {
+            let mut filter = QuarantineFilter {
+                state,
+                decided,
+                author,
+                code,
+                detail,
+                reason,
+                text,
+                received_from: from,
+                received_to: to,
+                limit: Some(queries::PAGE_MAX),
+                ..Default::default()
+            };
             let mut conn = app.db.get()?;
             let communities = quarantine::communities(&subject(&app, &mut conn, &login)?);
             noted(&app, &mut conn, "quarantine.list", "quarantine", &login)?;

@@ -165,6 +165,10 @@ diesel::table! {
         position -> BigInt,
         search_text -> Text,
         numbers -> Text,
+        awaited -> Text,
+        summoned_ms -> Nullable<BigInt>,
+        resolved_ms -> Nullable<BigInt>,
+        late_ms -> BigInt,
     }
 }
 diesel::table! {
@@ -184,6 +188,25 @@ diesel::table! {
         leaflets -> BigInt,
         needs_review -> Bool,
         position -> BigInt,
+    }
+}
+diesel::table! {
+    hazards (document, hazard) {
+        document -> Text,
+        hazard -> Text,
+        community -> Text,
+        grid -> Nullable<Text>,
+        building -> Nullable<Text>,
+        created_by -> Text,
+        kind -> Nullable<Text>,
+        grade -> Nullable<Text>,
+        place -> Text,
+        note -> Text,
+        found_by -> Nullable<Text>,
+        found_ms -> BigInt,
+        rectify_by_ms -> Nullable<BigInt>,
+        rectified_by -> Nullable<Text>,
+        rectified_ms -> Nullable<BigInt>,
     }
 }
 diesel::table! {
@@ -356,4 +379,6 @@ diesel::table! {
 }
 diesel::allow_tables_to_appear_in_same_query!(areas, assignments, users, devices, sessions);
 diesel::allow_tables_to_appear_in_same_query!(cases, erasures);
+diesel::allow_tables_to_appear_in_same_query!(cases, notifications);
 diesel::allow_tables_to_appear_in_same_query!(journal, users);
+diesel::allow_tables_to_appear_in_same_query!(quarantine, users);

@@ -14,7 +14,7 @@ use sync_core::time::Witness;
 
 use super::{Erased, Erasure, ErasureError};
 use crate::db::tables::{
-    attachment_proofs, attachment_refs, audit, cases, document_moves, erased_documents, erased_holders,
+    attachment_proofs, attachment_refs, audit, cases, document_moves, erased_documents, erased_holders, hazards,
     journal as journal_table, notifications, obligations, patrols, quarantine, uploads,
 };
 use crate::db::{AnyConnection, Database, DbError};
@@ -127,6 +127,7 @@ fn forget(conn: &mut AnyConnection, id: &str, key: &NumberKey) -> Result<(), DbE
     journal::forget(conn, &[id.to_owned()])?;
     diesel::delete(cases::table.find(id)).execute(conn)?;
     diesel::delete(patrols::table.find(id)).execute(conn)?;
+    diesel::delete(hazards::table.filter(hazards::document.eq(id))).execute(conn)?;
     diesel::delete(obligations::table.filter(obligations::document.eq(id))).execute(conn)?;
     diesel::delete(notifications::table.filter(notifications::document.eq(id))).execute(conn)?;
     // Where it lay, building by building, tells of it too.

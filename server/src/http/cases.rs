@@ -98,6 +98,17 @@ pub(crate) fn read(
     act.record(conn, app.now_ms(), &app.entropy)
 }
 
+/// The words that are looked for, if any. A number is not looked for by an address, where it would stay.
+pub(super) fn searched(filter: &CaseFilter) -> Result<Option<String>, Problem> {
+    let words = filter.q.clone().filter(|q| !q.trim().is_empty());
+    if words.as_ref().is_some_and(|q| !numbers(q).is_empty()) {
+        return Err(Problem::invalid("query_invalid", "`q` holds an identity or phone number")
+            .field("q")
+            .remedy("ask POST /v1/persons/search, so that the number does not stand in an address"));
+    }
+    Ok(words)
+}
+
 /// Cases that the asker may see.
 #[utoipa::path(get, path = "/v1/cases", tag = "cases", params(CaseFilter),
     responses((status = 200, body = Page<CaseSummary>), (status = 400, description = "A parameter is at fault")), security(("bearer" = [])))]
@@ -108,12 +119,7 @@ pub async fn list(
 ) -> Result<web::Json<Page<CaseSummary>>, Problem> {
     let now_ms = app.now_ms();
     let filter = filter.into_inner();
-    let words = filter.q.clone().filter(|q| !q.trim().is_empty());
-    if words.as_ref().is_some_and(|q| !numbers(q).is_empty()) {
-        return Err(Problem::invalid("query_invalid", "`q` holds an identity or phone number")
-            .field("q")
-            .remedy("ask POST /v1/persons/search, so that the number does not stand in an address"));
-    }
+    let words = searched(&filter)?;
     let shared = app.clone();
     let page = app
         .run(move |conn| -> Result<_, DbError> {
@@ -293,9 +299,9 @@ pub struct CaseCreateRequest {
 pub struct Made {
     /// The document.
     #[schema(value_type = String)]
-    id: DocumentId,
+    pub(super) id: DocumentId,
     /// Ids of items and events made, in order.
-    made: Vec<String>,
+    pub(super) made: Vec<String>,
 }
 
 /// Makes a case at a desk.
@@ -329,6 +335,16 @@ pub struct EditRequest {
     pub(crate) edits: Vec<Edit>,
 }
 
+impl EditRequest {
+    /// The edits, if there are not too many.
+    pub(super) fn checked(self) -> Result<Vec<Edit>, Problem> {
+        if self.edits.is_empty() || self.edits.len() > 200 {
+            return Err(Problem::invalid("field_invalid", "1 to 200 edits in one request").field("edits"));
+        }
+        Ok(self.edits)
+    }
+}
+
 /// Edits a case at a desk: fields, texts, parties, events.
 #[utoipa::path(post, path = "/v1/cases/{id}/edits", tag = "cases", params(("id" = String, Path, description = "The document")),
     request_body = EditRequest,
@@ -342,10 +358,7 @@ pub async fn edit(
     app: web::Data<App>,
 ) -> Result<web::Json<Made>, Problem> {
     let id = id.into_inner();
-    let edits = body.into_inner().edits;
-    if edits.is_empty() || edits.len() > 200 {
-        return Err(Problem::invalid("field_invalid", "1 to 200 edits in one request").field("edits"));
-    }
+    let edits = body.into_inner().checked()?;
     let shared = app.clone();
     let made = app
         .transact(move |conn| -> Result<_, Problem> {

@@ -12,13 +12,17 @@ mod file;
 mod format;
 mod forms;
 mod gate;
+mod hazards;
 mod kept;
+mod lists;
 mod moments;
 mod page;
 mod parts;
+mod patrol;
 mod patrols;
 mod phones;
 mod preview;
+mod problems;
 mod quarantine;
 mod reveal;
 mod settle;
@@ -30,6 +34,8 @@ mod words;
 use actix_web::http::header::LOCATION;
 use actix_web::middleware::from_fn;
 use actix_web::{HttpResponse, web};
+
+pub(super) use problems::for_people;
 
 /// Adds every page. It comes last: what stands before it is not asked for a cookie.
 pub(super) fn routes(config: &mut web::ServiceConfig) {
@@ -48,7 +54,10 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
         .route("/cases/{id}/settle", web::post().to(actions::settled))
         .route("/cases/{id}/reveal", web::post().to(reveal::reveal))
         .route("/patrols", web::get().to(patrols::page))
-        .route("/patrols/{id}", web::get().to(patrols::record))
+        .route("/patrols/{id}", web::get().to(patrol::page))
+        .route("/patrols/{id}/events", web::post().to(patrol::event))
+        .route("/patrols/{id}/settle", web::post().to(patrol::settled))
+        .route("/hazards", web::get().to(hazards::page))
         .route("/quarantine", web::get().to(quarantine::page))
         .route("/quarantine/{id}", web::get().to(quarantine::entry))
         .route("/quarantine/{id}/{decision}", web::post().to(quarantine::decide))

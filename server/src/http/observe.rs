@@ -14,6 +14,7 @@ use actix_web::{Error, ResponseError, web};
 use sync_core::ids::Entropy as _;
 use uuid::Uuid;
 
+use super::console;
 use super::problem::Problem;
 use crate::app::App;
 
@@ -44,6 +45,7 @@ pub(super) async fn observe<B: MessageBody + 'static>(
     if bare && (status.is_client_error() || status.is_server_error()) {
         response = response.into_response(Problem::of_status(status).error_response());
     }
+    response = console::for_people(response).await;
     let headers = response.headers_mut();
     if let Ok(value) = HeaderValue::from_str(&id) {
         headers.insert(REQUEST_ID, value);

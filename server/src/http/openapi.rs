@@ -6,8 +6,8 @@ use utoipa::{Modify, OpenApi};
 
 use super::problem::Problem;
 use super::{
-    areas, assignments, attachments, audit, auth, cases, devices, erasures, events, halls, health, last_word, orders,
-    patrols, persons, quarantine, relay, replication, restore, sync, uploads, users,
+    areas, assignments, attachments, audit, auth, cases, devices, erasures, events, halls, hazards, health, last_word,
+    orders, patrols, persons, quarantine, relay, replication, restore, sync, today, uploads, users,
 };
 
 #[derive(OpenApi)]
@@ -23,8 +23,8 @@ use super::{
         events::events,
         relay::upload,
         cases::list, cases::create, cases::file, cases::history, cases::edit,
-        patrols::list, patrols::record, patrols::history,
-        halls::queue, halls::notifications,
+        patrols::list, patrols::record, patrols::history, patrols::edit, hazards::list,
+        halls::queue, halls::notifications, today::today,
         replication::list, replication::one,
         quarantine::list, quarantine::entry, quarantine::bytes, quarantine::accept, quarantine::dismiss,
         uploads::options, uploads::create, uploads::state, uploads::send, uploads::end,

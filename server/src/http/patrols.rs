@@ -2,19 +2,23 @@
 
 use actix_web::web;
 use serde::Serialize;
+use sync_core::edit::Edit;
+use sync_core::error::EditError;
+use sync_core::event::{EventKind, MootReason};
 use sync_core::fold::fold_patrol;
 use sync_core::ids::DocumentId;
 use sync_core::patrol::PatrolState;
 use sync_core::shape::DocumentKind;
 use utoipa::ToSchema;
 
-use super::cases::{HistoryEntry, history_of, read, visible};
+use super::cases::{EditRequest, HistoryEntry, Made, history_of, read, visible};
 use super::extract::Principal;
-use super::problem::Problem;
+use super::problem::{Problem, ProblemBody};
 use crate::app::App;
 use crate::db::DbError;
 use crate::journal;
-use crate::masking::Sight;
+use crate::masking::{self, Sight};
+use crate::merge;
 use crate::queries::{self, Page, PatrolFilter, PatrolSummary};
 
 /// Adds this room's routes.
@@ -22,7 +26,8 @@ pub fn routes(config: &mut web::ServiceConfig) {
     config
         .route("/patrols", web::get().to(list))
         .route("/patrols/{id}", web::get().to(record))
-        .route("/patrols/{id}/history", web::get().to(history));
+        .route("/patrols/{id}/history", web::get().to(history))
+        .route("/patrols/{id}/edits", web::post().to(edit));
 }
 
 /// Patrols that the asker may see.
@@ -88,4 +93,46 @@ pub async fn history(
         })
         .await?;
     Ok(web::Json(entries))
+}
+
+/// Refuses to note once more what has been noted, or to put right what nobody found: it would have no effect.
+fn refuse_moot(state: &PatrolState, edits: &[Edit]) -> Result<(), EditError> {
+    for edit in edits {
+        let Edit::AddEvent { kind: kind @ EventKind::HazardRectified, body } = edit else { continue };
+        let hazard = body.get("hazard").and_then(|v| v.as_str()).unwrap_or_default();
+        let reason = if !state.hazards.contains_key(hazard) {
+            MootReason::ReferenceMoot
+        } else if state.hazards_rectified.iter().any(|done| done == hazard) {
+            MootReason::AlreadyDone
+        } else {
+            continue;
+        };
+        return Err(EditError::Moot { kind: kind.to_string(), reason: reason.as_str().to_owned() });
+    }
+    Ok(())
+}
+
+/// Edits a patrol record at a desk: a hazard put right, a register that two people disagree on.
+#[utoipa::path(post, path = "/v1/patrols/{id}/edits", tag = "patrols", params(("id" = String, Path, description = "The document")),
+    request_body = EditRequest,
+    responses((status = 200, body = Made), (status = 400, body = ProblemBody), (status = 403, body = ProblemBody),
+        (status = 404, body = ProblemBody), (status = 409, description = "The event makes no sense now", body = ProblemBody)),
+    security(("bearer" = [])))]
+pub async fn edit(
+    principal: Principal,
+    id: web::Path<DocumentId>,
+    body: web::Json<EditRequest>,
+    app: web::Data<App>,
+) -> Result<web::Json<Made>, Problem> {
+    let (id, edits, shared) = (id.into_inner(), body.into_inner().checked()?, app.clone());
+    let made = app
+        .transact(move |conn| -> Result<_, Problem> {
+            visible(conn, &principal, id, DocumentKind::Patrol)?;
+            let document = journal::load(conn, id)?.ok_or_else(|| Problem::not_found("there is no such patrol"))?;
+            refuse_moot(&fold_patrol(&document), &edits)?;
+            let edits = masking::restore(&document, &edits);
+            Ok(merge::edits(conn, &shared.context(), id, &edits, Some(&principal.subject))?.made)
+        })
+        .await?;
+    Ok(web::Json(Made { id, made }))
 }

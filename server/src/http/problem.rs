@@ -119,6 +119,11 @@ impl Problem {
         self
     }
 
+    /// After how many seconds it may be tried again, where that is said.
+    pub fn retry_after(&self) -> Option<u32> {
+        self.retry_after_s
+    }
+
     /// The stable code.
     pub fn code(&self) -> &'static str {
         self.code

@@ -1,24 +1,25 @@
-//! The case list: what it can be narrowed to, and its rows.
+//! The case list: its rows, pages and counts, and single cases for other rooms.
+
+mod filter;
 
 use std::collections::BTreeMap;
 
 use diesel::prelude::*;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use sync_core::authority::Subject;
-use sync_core::search;
 use sync_core::shape::DocumentKind;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
-use super::{After, Page, Placed, QueryError, decode_cursor, fill, page_limit};
+use super::{After, Page, Placed, QueryError, fill};
 use crate::db::tables::cases;
 use crate::db::{AnyConnection, DbError};
 use crate::projection;
 
+pub use filter::CaseFilter;
+use filter::{Question, Sort};
+
 /// Cases that the search index may name for one question.
 const SEARCH_MAX: i64 = 20_000;
-
-/// What a case can be flagged with.
-const FLAGS: [&str; 4] = ["conflicts", "passages", "unknowing", "evidence"];
 
 /// A row of the case list.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable, Serialize, ToSchema)]
@@ -77,58 +78,31 @@ pub struct CaseSummary {
     pub arrived_late: bool,
     /// When the next thing is due, ms UTC.
     pub due_ms: Option<i64>,
+    /// Departments that were summoned and have not come, one a line.
+    pub awaited: String,
+    /// Since when the first of them is awaited, ms UTC.
+    pub summoned_ms: Option<i64>,
+    /// When it was settled, ms UTC.
+    pub resolved_ms: Option<i64>,
+    /// By how much something was overdue when it arrived, ms.
+    pub late_ms: i64,
 }
 
-/// What the case list can be narrowed to.
-#[derive(Debug, Clone, Default, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct CaseFilter {
-    /// Community code.
-    pub community: Option<String>,
-    /// Grid code.
-    pub grid: Option<String>,
-    /// Building code.
-    pub building: Option<String>,
-    /// community, street or district.
-    pub level: Option<String>,
-    /// A status.
-    pub status: Option<String>,
-    /// The category begins with this.
-    pub category: Option<String>,
-    /// Only open ones, or only others.
-    pub open: Option<bool>,
-    /// Only those on which a supervisor has something to decide.
-    pub needs_review: Option<bool>,
-    /// Only major alerts.
-    pub major: Option<bool>,
-    /// Only those that were overdue when they arrived.
-    pub arrived_late: Option<bool>,
-    /// Only those in which something is overdue now.
-    pub overdue: Option<bool>,
-    /// Only those on which this stands open: `conflicts`, `passages`, `unknowing` (closed without knowing), `evidence`.
-    pub flag: Option<String>,
-    /// Created at or after this, ms UTC.
-    pub created_from: Option<i64>,
-    /// Created before this, ms UTC.
-    pub created_to: Option<i64>,
-    /// Full text: every word of it must occur.
-    pub q: Option<String>,
-    /// `updated` (default), `created` or `due`.
-    pub sort: Option<String>,
-    /// `desc` (default; `asc` for `due`) or `asc`.
-    pub order: Option<String>,
-    /// From the page before.
-    pub cursor: Option<String>,
-    /// 1 to 200; 50 by default.
-    pub limit: Option<i64>,
+/// As much of a row as tells who may see it.
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = cases)]
+struct Spot {
+    document: String,
+    community: String,
+    grid: Option<String>,
+    building: Option<String>,
+    created_by: String,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Sort {
-    Updated,
-    Created,
-    Due,
+impl Placed for Spot {
+    fn place(&self) -> (&str, &str, Option<&String>, Option<&String>, &str) {
+        (&self.document, &self.community, self.grid.as_ref(), self.building.as_ref(), &self.created_by)
+    }
 }
 
 impl CaseSummary {
@@ -136,6 +110,7 @@ impl CaseSummary {
         match sort {
             Sort::Updated => self.updated_ms,
             Sort::Created => self.created_ms,
+            Sort::Received => self.received_ms,
             Sort::Due => self.due_ms.unwrap_or(i64::MAX),
         }
     }
@@ -147,17 +122,6 @@ impl Placed for CaseSummary {
     }
 }
 
-/// What one list asks, checked.
-struct Question<'a> {
-    filter: &'a CaseFilter,
-    communities: Vec<String>,
-    sort: Sort,
-    ascending: bool,
-    words: Vec<String>,
-    found: Option<Vec<i64>>,
-    now_ms: i64,
-}
-
 /// A page of the cases that somebody may see. The outer error is the database's, the inner the asker's.
 pub fn case_page(
     conn: &mut AnyConnection,
@@ -165,41 +129,14 @@ pub fn case_page(
     filter: &CaseFilter,
     now_ms: i64,
 ) -> Result<Result<Page<CaseSummary>, QueryError>, DbError> {
-    let (sort, ascending, limit, after) = match order(filter) {
-        Ok(order) => order,
+    let question = match Question::of(conn, subject, filter, now_ms)? {
+        Ok(question) => question,
         Err(e) => return Ok(Err(e)),
     };
-    let text = search::normalise(filter.q.as_deref().unwrap_or_default());
-    let words: Vec<String> = text.split(' ').filter(|w| !w.is_empty()).take(8).map(str::to_owned).collect();
-    let found = match words.iter().max_by_key(|w| w.chars().count()) {
-        Some(word) => projection::candidates(conn, word, SEARCH_MAX)?,
-        None => None,
-    };
-    let communities = subject.communities().into_iter().map(String::from).collect();
-    let question = Question { filter, communities, sort, ascending, words, found, now_ms };
-    let key = |r: &CaseSummary| (r.key(sort), r.id.clone());
-    fill(subject, DocumentKind::Case, limit, after, key, |after, limit| batch(conn, &question, after, limit)).map(Ok)
-}
-
-fn order(filter: &CaseFilter) -> Result<(Sort, bool, i64, Option<After>), QueryError> {
-    let invalid = |field, problem: &str| QueryError::Invalid { field, problem: problem.to_owned() };
-    let sort = match filter.sort.as_deref() {
-        None | Some("updated") => Sort::Updated,
-        Some("created") => Sort::Created,
-        Some("due") => Sort::Due,
-        Some(_) => return Err(invalid("sort", "use updated, created or due")),
-    };
-    let ascending = match filter.order.as_deref() {
-        None => sort == Sort::Due,
-        Some("asc") => true,
-        Some("desc") => false,
-        Some(_) => return Err(invalid("order", "use asc or desc")),
-    };
-    if filter.flag.as_deref().is_some_and(|f| !FLAGS.contains(&f)) {
-        return Err(invalid("flag", "use conflicts, passages, unknowing or evidence"));
-    }
-    let after = filter.cursor.as_deref().map(decode_cursor).transpose()?;
-    Ok((sort, ascending, page_limit(filter.limit)?, after))
+    let key = |r: &CaseSummary| (r.key(question.sort), r.id.clone());
+    let after = question.after.clone();
+    fill(subject, DocumentKind::Case, question.limit, after, key, |after, limit| batch(conn, &question, after, limit))
+        .map(Ok)
 }
 
 fn batch(
@@ -208,96 +145,50 @@ fn batch(
     after: Option<&After>,
     limit: i64,
 ) -> Result<Vec<CaseSummary>, DbError> {
-    let Question { filter, sort, ascending, now_ms, .. } = question;
-    let (ascending, now_ms) = (*ascending, *now_ms);
-    let mut query = cases::table.filter(cases::community.eq_any(&question.communities)).into_boxed();
-    if let Some(v) = &filter.community {
-        query = query.filter(cases::community.eq(v));
-    }
-    if let Some(v) = &filter.grid {
-        query = query.filter(cases::grid.eq(v));
-    }
-    if let Some(v) = &filter.building {
-        query = query.filter(cases::building.eq(v));
-    }
-    if let Some(v) = &filter.level {
-        query = query.filter(cases::level.eq(v));
-    }
-    if let Some(v) = &filter.status {
-        query = query.filter(cases::status.eq(v));
-    }
-    if let Some(v) = &filter.category {
-        let pattern = search::like_pattern(v);
-        query = query.filter(cases::category.like(pattern.trim_start_matches('%').to_owned()).escape('\\'));
-    }
-    if let Some(v) = filter.open {
-        query = query.filter(cases::is_open.eq(v));
-    }
-    if let Some(v) = filter.needs_review {
-        query = query.filter(cases::needs_review.eq(v));
-    }
-    if let Some(v) = filter.major {
-        query = query.filter(cases::major_alert.eq(v));
-    }
-    if let Some(v) = filter.arrived_late {
-        query = query.filter(cases::arrived_late.eq(v));
-    }
-    match filter.overdue {
-        Some(true) => query = query.filter(cases::due_ms.le(now_ms)),
-        // In the order of what is due, what is not due at all does not stand.
-        Some(false) if *sort == Sort::Due => query = query.filter(cases::due_ms.gt(now_ms)),
-        Some(false) => query = query.filter(cases::due_ms.gt(now_ms).or(cases::due_ms.is_null())),
-        None => {}
-    }
-    if filter.flag.is_some() {
-        // Each of them wants a decision; there is an index of those that do.
-        query = query.filter(cases::needs_review.eq(true));
-    }
-    match filter.flag.as_deref() {
-        Some("conflicts") => query = query.filter(cases::conflicts.gt(0)),
-        Some("passages") => query = query.filter(cases::passages.gt(0)),
-        Some("unknowing") => query = query.filter(cases::closed_without_knowing.gt(0)),
-        Some("evidence") => query = query.filter(cases::evidence_pending.gt(0)),
-        _ => {}
-    }
-    if let Some(v) = filter.created_from {
-        query = query.filter(cases::created_ms.ge(v));
-    }
-    if let Some(v) = filter.created_to {
-        query = query.filter(cases::created_ms.lt(v));
-    }
-    if let Some(ids) = &question.found {
-        query = query.filter(cases::search_id.eq_any(ids));
-    }
-    for word in &question.words {
-        query = query.filter(cases::search_text.like(search::like_pattern(word)).escape('\\'));
-    }
-    macro_rules! paged {
-        ($column:expr) => {{
-            if let Some((value, id)) = after {
-                let (value, id) = (*value, id.clone());
-                query = if ascending {
-                    query.filter($column.gt(value).or($column.eq(value).and(cases::document.gt(id))))
-                } else {
-                    query.filter($column.lt(value).or($column.eq(value).and(cases::document.lt(id))))
-                };
-            }
-            if ascending {
-                query.order(($column.asc(), cases::document.asc()))
-            } else {
-                query.order(($column.desc(), cases::document.desc()))
-            }
-        }};
-    }
-    let query = match sort {
-        Sort::Updated => paged!(cases::updated_ms),
-        Sort::Created => paged!(cases::created_ms),
-        Sort::Due => {
-            query = query.filter(cases::due_ms.is_not_null());
-            paged!(cases::due_ms)
-        }
+    Ok(question.narrowed(after).limit(limit).select(CaseSummary::as_select()).load::<CaseSummary>(conn)?)
+}
+
+/// How many cases of a list somebody may see, and whether there are more than were counted: at most so many are.
+pub fn case_count(
+    conn: &mut AnyConnection,
+    subject: &Subject,
+    filter: &CaseFilter,
+    now_ms: i64,
+    max: i64,
+) -> Result<Result<(i64, bool), QueryError>, DbError> {
+    let question = match Question::of(conn, subject, filter, now_ms)? {
+        Ok(question) => question,
+        Err(e) => return Ok(Err(e)),
     };
-    Ok(query.limit(limit).select(CaseSummary::as_select()).load::<CaseSummary>(conn)?)
+    // What SQL could not leave out is left out here, so that one more is asked for only where nothing is.
+    let found = question.narrowed(None).limit(max.saturating_add(1)).select(Spot::as_select()).load::<Spot>(conn)?;
+    let more = i64::try_from(found.len()).unwrap_or(i64::MAX) > max;
+    let seen = found.iter().filter(|s| s.visible_to(subject, DocumentKind::Case)).count();
+    Ok(Ok((i64::try_from(seen).unwrap_or(i64::MAX).min(max), more)))
+}
+
+/// All cases of a list that somebody may see, in its order, by their ids: what is taken along in one piece.
+pub fn case_ids(
+    conn: &mut AnyConnection,
+    subject: &Subject,
+    filter: &CaseFilter,
+    now_ms: i64,
+) -> Result<Result<Vec<String>, QueryError>, DbError> {
+    let question = match Question::of(conn, subject, filter, now_ms)? {
+        Ok(question) => question,
+        Err(e) => return Ok(Err(e)),
+    };
+    let found = question.narrowed(None).select(Spot::as_select()).load::<Spot>(conn)?;
+    let seen = found.into_iter().filter(|s| s.visible_to(subject, DocumentKind::Case));
+    Ok(Ok(seen.map(|s| s.document).collect()))
+}
+
+/// These cases in this order, those left out that somebody may not see (any more).
+pub fn cases_of(conn: &mut AnyConnection, subject: &Subject, ids: &[String]) -> Result<Vec<CaseSummary>, DbError> {
+    let rows = cases::table.filter(cases::document.eq_any(ids)).select(CaseSummary::as_select());
+    let rows = rows.load::<CaseSummary>(conn)?.into_iter().filter(|c| c.visible_to(subject, DocumentKind::Case));
+    let mut rows: BTreeMap<String, CaseSummary> = rows.map(|c| (c.id.clone(), c)).collect();
+    Ok(ids.iter().filter_map(|id| rows.remove(id)).collect())
 }
 
 /// Other cases of the same building that were created within a day: perhaps the same dispute, told twice.

@@ -2,11 +2,15 @@
 
 use diesel::prelude::*;
 use serde::{Deserialize, Serialize};
+use sync_core::search::like_pattern;
 use utoipa::{IntoParams, ToSchema};
 
 use super::{Page, QueryError, decode_cursor, encode_cursor, page_limit};
-use crate::db::tables::quarantine;
+use crate::db::tables::{quarantine, users};
 use crate::db::{AnyConnection, DbError};
+
+/// Where an entry can stand.
+const STATES: [&str; 4] = ["waiting", "accepted", "dismissed", "erased"];
 
 /// A refused change that is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable, Serialize, ToSchema)]
@@ -48,27 +52,51 @@ pub struct QuarantineRow {
 }
 
 /// What a list of refused changes can be narrowed to.
-#[derive(Debug, Clone, Default, Deserialize, IntoParams)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize, IntoParams, ToSchema)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct QuarantineFilter {
     /// waiting, accepted or dismissed.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<String>,
+    /// Only those that somebody decided, or only those that wait.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decided: Option<bool>,
     /// A community.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub community: Option<String>,
     /// A document.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub document: Option<String>,
-    /// Who wrote it.
+    /// Who wrote it: the account, its login, or part of the name.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub author: Option<String>,
     /// On which device.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub device: Option<String>,
     /// Why it was refused: a stable code.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
+    /// What must occur in what was said of the refusal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+    /// What must occur in the reason of the decision.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     /// What must occur in the preview.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
+    /// Arrived at or after this, ms UTC.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub received_from: Option<i64>,
+    /// Arrived before this, ms UTC.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub received_to: Option<i64>,
     /// At most so many, 1 to 200; 50 by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<i64>,
     /// Where the page begins: `next` of the page before.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub cursor: Option<String>,
 }
 
@@ -84,6 +112,10 @@ pub fn quarantine_page(
         Ok(checked) => checked,
         Err(e) => return Ok(Err(e)),
     };
+    if filter.state.as_deref().is_some_and(|s| !STATES.contains(&s)) {
+        let problem = format!("use one of {}", STATES.join(", "));
+        return Ok(Err(QueryError::Invalid { field: "state", problem }));
+    }
     let mut query = quarantine::table
         .filter(quarantine::community.eq_any(communities))
         .order((quarantine::received_ms.desc(), quarantine::id.desc()))
@@ -103,8 +135,27 @@ pub fn quarantine_page(
     if let Some(document) = &filter.document {
         query = query.filter(quarantine::document.eq(document));
     }
-    if let Some(author) = &filter.author {
-        query = query.filter(quarantine::author.eq(author));
+    match filter.decided {
+        Some(true) => query = query.filter(quarantine::state.ne("waiting")),
+        Some(false) => query = query.filter(quarantine::state.eq("waiting")),
+        None => {}
+    }
+    if let Some(author) = filter.author.as_deref().filter(|t| !t.is_empty()) {
+        let named = users::name.like(like_pattern(author)).escape('\\');
+        let people = users::table.filter(users::id.eq(author).or(users::login.eq(author)).or(named));
+        query = query.filter(quarantine::author.eq_any(people.select(users::id)));
+    }
+    if let Some(ms) = filter.received_from {
+        query = query.filter(quarantine::received_ms.ge(ms));
+    }
+    if let Some(ms) = filter.received_to {
+        query = query.filter(quarantine::received_ms.lt(ms));
+    }
+    if let Some(text) = filter.detail.as_deref().filter(|t| !t.is_empty()) {
+        query = query.filter(quarantine::detail.like(like_pattern(text)).escape('\\'));
+    }
+    if let Some(text) = filter.reason.as_deref().filter(|t| !t.is_empty()) {
+        query = query.filter(quarantine::reason.like(like_pattern(text)).escape('\\'));
     }
     if let Some(device) = &filter.device {
         query = query.filter(quarantine::device.eq(device));
@@ -113,7 +164,7 @@ pub fn quarantine_page(
         query = query.filter(quarantine::code.eq(code));
     }
     if let Some(text) = filter.text.as_deref().filter(|t| !t.is_empty()) {
-        query = query.filter(quarantine::preview.like(sync_core::search::like_pattern(text)).escape('\\'));
+        query = query.filter(quarantine::preview.like(like_pattern(text)).escape('\\'));
     }
     let mut items = query.load::<QuarantineRow>(conn)?;
     let wanted = usize::try_from(limit).unwrap_or(usize::MAX);

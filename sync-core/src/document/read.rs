@@ -267,6 +267,15 @@ impl Document {
         self.item_objects(collection).into_iter().map(|(id, _)| id).collect()
     }
 
+    /// Which actor added each item of a collection.
+    pub fn item_authors(&self, collection: &str) -> BTreeMap<String, ActorId> {
+        let author = |(id, object): (String, automerge::ObjId)| match object {
+            automerge::ObjId::Id(_, actor, _) => Some((id, actor_of(&actor)?)),
+            automerge::ObjId::Root => None,
+        };
+        self.item_objects(collection).into_iter().filter_map(author).collect()
+    }
+
     /// The string entries of a map at the root, sorted by key.
     fn strings(&self, map: &str) -> Vec<(String, String)> {
         let Some(map) = root_child(&self.inner, map) else { return Vec::new() };

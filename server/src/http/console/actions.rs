@@ -100,7 +100,7 @@ fn typed(path: &str, text: &str) -> Result<FieldValue, Problem> {
 }
 
 /// What a form wants settled.
-fn wish(sent: &[(String, String)]) -> Result<Wish, Problem> {
+pub(super) fn wish(sent: &[(String, String)]) -> Result<Wish, Problem> {
     let unknown = |field: &str| Problem::invalid("field_invalid", "nothing that can be settled").field(field);
     Ok(match of(sent, "act") {
         "value" => Wish::Value { path: of(sent, "path").to_owned(), write: of(sent, "write").to_owned() },
@@ -119,10 +119,10 @@ fn wish(sent: &[(String, String)]) -> Result<Wish, Problem> {
 }
 
 /// Somebody else's decision in words.
-fn decided(other: &Meanwhile, w: Words) -> String {
+pub(super) fn decided(kind: DocumentKind, other: &Meanwhile, w: Words) -> String {
     let system = (other.by == UserId::SYSTEM).then(|| w.t("system"));
     let who = other.name.clone().or(system).unwrap_or_else(|| w.t("unknown"));
-    let what = other.value.as_ref().map(|v| format::value(v, holds_of(DocumentKind::Case, &other.path), w));
+    let what = other.value.as_ref().map(|v| format::value(v, holds_of(kind, &other.path), w));
     let what = what.unwrap_or_else(|| w.t("row-confirmed"));
     format!("{who} · {} · {what}", format::moment(other.at_ms).text)
 }
@@ -178,7 +178,7 @@ async fn entered(
             let problem =
                 Problem::conflict("changed_meanwhile", "somebody wrote it after the page was made").field(&other.path);
             let told = page::told(&problem, w);
-            (problem, Told { reason: Some(decided(&other, w)), ..told })
+            (problem, Told { reason: Some(decided(DocumentKind::Case, &other, w)), ..told })
         }
         Err(problem) => {
             let told = page::told(&problem, w);

@@ -5,25 +5,20 @@ use askama::Template;
 use sync_core::calendar::DAY_MS;
 use sync_core::case::Status;
 use sync_core::reference::{codes, numbers};
-use sync_core::role::AreaKind;
 
 use super::format::{self, Moment};
 use super::forms::Choice;
 use super::gate::Visitor;
+pub(super) use super::lists::Asked;
+use super::lists::{self, Wanted};
 use super::page::{self, Frame};
 use super::words::Words;
 use crate::app::App;
 use crate::areas;
-use crate::db::{AnyConnection, DbError};
+use crate::db::DbError;
 use crate::http::cases as api;
 use crate::http::problem::Problem;
 use crate::queries::{CaseFilter, CaseSummary};
-
-/// Grids or buildings that a list offers to choose from.
-const AREAS_MAX: i64 = 500;
-
-/// What the address says.
-pub(super) type Asked = web::Query<Vec<(String, String)>>;
 
 /// A row of the list in words.
 pub(super) struct Row {
@@ -49,6 +44,8 @@ pub(super) struct Row {
     pub(super) people: String,
     /// When it was reported.
     pub(super) created: Moment,
+    /// When it arrived.
+    pub(super) received: Moment,
     /// When it last changed.
     pub(super) updated: Moment,
     /// What somebody must look at.
@@ -75,7 +72,12 @@ pub(super) async fn rows(app: &web::Data<App>, items: Vec<CaseSummary>, w: Words
         flag(c.closed_without_knowing, "flag-unknowing");
         flag(c.evidence_pending, "flag-evidence");
         flag(i32::from(c.major_alert), "flag-major");
-        flag(i32::from(c.arrived_late), "flag-late");
+        if c.arrived_late {
+            flags.push(format!("{} {}", w.t("flag-late"), format::span(c.late_ms, w)));
+        }
+        for department in c.awaited.lines().filter(|l| !l.is_empty()) {
+            flags.push(format!("{} {department}", w.t("flag-awaited")));
+        }
         let place = c.building.as_ref().or(c.grid.as_ref());
         Row {
             status: w.of_code("status", &c.status),
@@ -86,6 +88,7 @@ pub(super) async fn rows(app: &web::Data<App>, items: Vec<CaseSummary>, w: Words
             overdue: c.due_ms.is_some_and(|due| due <= now_ms),
             people: c.people_involved.map_or_else(String::new, |n| n.to_string()),
             created: format::moment(c.created_ms),
+            received: format::moment(c.received_ms),
             updated: format::moment(c.updated_ms),
             title: if c.title.is_empty() { c.id.clone() } else { c.title },
             status_code: c.status,
@@ -97,47 +100,73 @@ pub(super) async fn rows(app: &web::Data<App>, items: Vec<CaseSummary>, w: Words
 }
 
 /// What the list is narrowed to, as the API asks it.
-pub(super) fn filter(asked: &[(String, String)]) -> Result<CaseFilter, Problem> {
-    let of = |name: &str| {
-        let found = asked.iter().rev().find(|(n, _)| n == name).map(|(_, v)| v.trim().to_owned());
-        found.filter(|v| !v.is_empty())
-    };
-    let on = |name: &str| of(name).map(|v| v == "true");
-    let day = |name: &'static str, more_ms: i64| {
-        let wrong = || Problem::invalid("query_invalid", format!("`{name}` is no date")).field(name);
-        of(name).map(|t| format::from_input(&t).map(|ms| ms + more_ms).ok_or_else(wrong)).transpose()
-    };
+pub(super) fn filter(asked: &Wanted) -> Result<CaseFilter, Problem> {
     Ok(CaseFilter {
-        community: of("community"),
-        grid: of("grid"),
-        building: of("building"),
-        level: of("level"),
-        status: of("status"),
-        category: of("category"),
-        open: on("open"),
-        needs_review: on("review"),
-        major: on("major"),
-        arrived_late: on("late"),
-        overdue: on("overdue"),
-        flag: of("flag"),
-        created_from: day("from", 0)?,
-        created_to: day("to", DAY_MS)?,
-        q: of("q"),
-        sort: of("sort"),
-        order: of("order"),
-        cursor: of("cursor"),
-        limit: of("limit").and_then(|l| l.parse().ok()),
+        area: asked.area(),
+        community: None,
+        grid: None,
+        building: None,
+        level: asked.find("level"),
+        status: asked.find("status"),
+        category: asked.find("category"),
+        open: asked.flag("open")?,
+        needs_review: asked.flag("review")?,
+        major: asked.flag("major")?,
+        arrived_late: asked.flag("late")?,
+        overdue: asked.flag("overdue")?,
+        due_to: asked.moment("due_to", DAY_MS)?,
+        flag: asked.find("flag"),
+        assignee: asked.find("assignee"),
+        created_by: asked.find("by"),
+        summoned: asked.flag("summoned")?,
+        department: asked.find("department"),
+        created_from: asked.moment("from", 0)?,
+        created_to: asked.moment("to", DAY_MS)?,
+        received_from: asked.moment("received_from", 0)?,
+        received_to: asked.moment("received_to", DAY_MS)?,
+        resolved_from: asked.moment("resolved_from", 0)?,
+        resolved_to: asked.moment("resolved_to", DAY_MS)?,
+        escalated_from: asked.moment("raised_from", 0)?,
+        q: asked.find("q"),
+        sort: asked.find("sort"),
+        order: asked.find("order"),
+        cursor: asked.find("cursor"),
+        limit: asked.find("limit").and_then(|l| l.parse().ok()),
     })
 }
 
-/// The same list with one thing changed.
-pub(super) fn with(asked: &[(String, String)], name: &str, value: &str) -> String {
-    let kept = asked.iter().filter(|(n, v)| n != name && n != "cursor" && !v.is_empty());
-    let mut pairs: Vec<String> = kept.map(|(n, v)| format!("{n}={}", page::escaped(v))).collect();
-    if !value.is_empty() {
-        pairs.push(format!("{name}={}", page::escaped(value)));
-    }
-    pairs.join("&")
+/// The address of a list: what [`filter`] reads as this.
+pub(super) fn address(filter: &CaseFilter) -> String {
+    let f = filter.clone();
+    let flag = |on: Option<bool>| on.map(|on| on.to_string());
+    let at = lists::input;
+    lists::address(&[
+        ("area", f.area.or(f.building).or(f.grid).or(f.community)),
+        ("level", f.level),
+        ("status", f.status),
+        ("category", f.category),
+        ("open", flag(f.open)),
+        ("review", flag(f.needs_review)),
+        ("major", flag(f.major)),
+        ("late", flag(f.arrived_late)),
+        ("overdue", flag(f.overdue)),
+        ("due_to", at(f.due_to)),
+        ("flag", f.flag),
+        ("assignee", f.assignee),
+        ("by", f.created_by),
+        ("summoned", flag(f.summoned)),
+        ("department", f.department),
+        ("from", at(f.created_from)),
+        ("to", at(f.created_to)),
+        ("received_from", at(f.received_from)),
+        ("received_to", at(f.received_to)),
+        ("resolved_from", at(f.resolved_from)),
+        ("resolved_to", at(f.resolved_to)),
+        ("raised_from", at(f.escalated_from)),
+        ("q", f.q),
+        ("sort", f.sort),
+        ("order", f.order),
+    ])
 }
 
 #[derive(Template)]
@@ -145,23 +174,40 @@ pub(super) fn with(asked: &[(String, String)], name: &str, value: &str) -> Strin
 struct Cases {
     frame: Frame,
     rows: Vec<Row>,
-    asked: Vec<(String, String)>,
+    asked: Wanted,
     statuses: Vec<Choice>,
     levels: Vec<Choice>,
     categories: Vec<Choice>,
-    communities: Vec<Choice>,
-    grids: Vec<Choice>,
-    buildings: Vec<Choice>,
+    areas: Vec<Choice>,
+    area: String,
     flags: Vec<Choice>,
     sorts: Vec<Choice>,
+    by_arrival: bool,
     next: Option<String>,
-    export: String,
     told: Option<page::Told>,
 }
 
+/// Conditions that are asked for more rarely, each with a moment.
+const MOMENTS: [&str; 6] = ["received_from", "received_to", "resolved_from", "resolved_to", "raised_from", "due_to"];
+
 impl Cases {
     fn of(&self, name: &str) -> &str {
-        self.asked.iter().rev().find(|(n, _)| n == name).map_or("", |(_, v)| v.as_str())
+        self.asked.of(name)
+    }
+
+    fn moments(&self) -> [&'static str; 6] {
+        MOMENTS
+    }
+
+    /// A moment for a field of the form, also where only a day was named.
+    fn moment(&self, name: &str) -> String {
+        let typed = self.asked.of(name);
+        if typed.is_empty() || typed.contains('T') { typed.to_owned() } else { format!("{typed}T00:00") }
+    }
+
+    /// Whether one of the rarer conditions is in force.
+    fn is_narrowed_further(&self) -> bool {
+        MOMENTS.iter().chain(["department", "by", "assignee"].iter()).any(|name| self.asked.find(name).is_some())
     }
 }
 
@@ -172,7 +218,7 @@ fn choices<'a>(w: Words, kind: &str, codes: impl IntoIterator<Item = &'a str>) -
 
 /// The list.
 pub(super) async fn page(visitor: Visitor, asked: Asked, app: web::Data<App>) -> Result<HttpResponse, Problem> {
-    let (w, asked) = (visitor.words, asked.into_inner());
+    let (w, asked) = (visitor.words, Wanted::new(asked.into_inner()));
     let listed = match filter(&asked) {
         Ok(filter) => api::list(visitor.principal.clone(), web::Query(filter), app.clone()).await,
         Err(problem) => Err(problem),
@@ -185,31 +231,13 @@ pub(super) async fn page(visitor: Visitor, asked: Asked, app: web::Data<App>) ->
         }
         Err(problem) => {
             let mut told = page::told(&problem, w);
-            if asked.iter().any(|(n, v)| n == "q" && !numbers(v).is_empty()) {
+            if asked.find("q").is_some_and(|q| !numbers(&q).is_empty()) {
                 told.text = w.t("problem-query-number");
             }
             (Vec::new(), None, Some(told))
         }
     };
-    let subject = visitor.principal.subject.clone();
-    let communities: Vec<String> = subject.communities().into_iter().map(String::from).collect();
-    let codes_of = communities.clone();
-    let of = |name: &str| asked.iter().rev().find(|(n, v)| n == name && !v.is_empty()).map(|(_, v)| v.clone());
-    // Who has one community need not choose it first.
-    let only = communities.first().filter(|_| communities.len() == 1).cloned();
-    let (community, grid) = (of("community").filter(|c| communities.contains(c)).or(only), of("grid"));
-    let found = app.run(move |conn| -> Result<_, DbError> {
-        let inside = |conn: &mut AnyConnection, outer: Option<&String>, kind| match outer {
-            Some(outer) => areas::inside(conn, outer, kind, AREAS_MAX),
-            None => Ok(Vec::new()),
-        };
-        let grids = inside(conn, community.as_ref(), AreaKind::Grid)?;
-        let outer = grid.as_ref().filter(|g| grids.iter().any(|a| a.code == **g)).or(community.as_ref());
-        Ok((areas::names(conn, &codes_of)?, inside(conn, outer, AreaKind::Building)?, grids))
-    });
-    let (names, buildings, grids) = found.await?;
-    let areas = |found: Vec<areas::Area>| found.into_iter().map(|a| Choice { value: a.code, label: a.name }).collect();
-    let communities = communities.into_iter().map(|c| Choice { label: names.get(&c).unwrap_or(&c).clone(), value: c });
+    let area = asked.area();
     let page = Cases {
         frame: Frame::new(&visitor, "cases", w.t("cases-title"), app.now_ms()),
         rows: rows(&app, items, w).await?,
@@ -219,15 +247,39 @@ pub(super) async fn page(visitor: Visitor, asked: Asked, app: web::Data<App>) ->
             .codes("category")
             .map(|c| Choice { value: c.to_owned(), label: w.code("category", c) })
             .collect(),
-        communities: communities.collect(),
-        grids: areas(grids),
-        buildings: areas(buildings),
+        areas: lists::choices(&app, &visitor.principal.subject, area.clone()).await?,
+        area: area.unwrap_or_default(),
         flags: choices(w, "filter", ["conflicts", "passages", "unknowing", "evidence"]),
-        sorts: choices(w, "sort", ["updated", "created", "due"]),
-        next: next.map(|cursor| format!("{}&cursor={}", with(&asked, "", ""), page::escaped(&cursor))),
-        export: with(&asked, "limit", ""),
+        sorts: choices(w, "sort", ["updated", "received", "created", "due"]),
+        by_arrival: asked.of("sort") == "received",
+        next: next.map(|cursor| asked.next(&cursor)),
         asked,
         told,
     };
     page::answer(&page)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_address_of_a_list_is_read_as_the_list_that_it_was_made_from() {
+        let minute = 60_000 * 25_970_000;
+        let asked = CaseFilter {
+            area: Some("GM-BIYAN-01".into()),
+            open: Some(true),
+            overdue: Some(false),
+            due_to: Some(minute),
+            assignee: Some("me".into()),
+            department: Some("城管 & 人社".into()),
+            received_from: Some(minute - 60_000),
+            escalated_from: Some(minute),
+            sort: Some("due".into()),
+            ..CaseFilter::default()
+        };
+        let written = address(&asked);
+        let pairs = web::Query::<Vec<(String, String)>>::from_query(&written).unwrap().into_inner();
+        assert_eq!(filter(&Wanted::new(pairs)).unwrap(), asked, "{written}");
+    }
 }

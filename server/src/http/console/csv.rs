@@ -1,27 +1,34 @@
-//! The list as a table for a spreadsheet: exactly what the page shows, all of it.
+//! The list as a table for a spreadsheet: exactly what the page shows, in its order and all of it, however long. Which cases these are is
+//! asked at once; their rows are read and sent bit by bit, so that neither memory nor a connection waits for who takes them.
 
 use actix_web::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use actix_web::{HttpResponse, web};
+use bytes::Bytes;
+use futures_util::stream;
 use serde_json::json;
 
 use super::cases::{self, Asked, Row};
 use super::gate::Visitor;
+use super::lists::Wanted;
+use super::words::Words;
 use crate::app::App;
 use crate::audit::Act;
-use crate::db::DbError;
 use crate::http::cases as api;
+use crate::http::extract::Principal;
 use crate::http::problem::Problem;
-use crate::queries::PAGE_MAX;
+use crate::queries;
 
-/// Rows of one file; whoever needs more narrows the list.
-const ROWS_MAX: usize = 20_000;
+/// Rows that are read and sent together.
+const ROWS: usize = 200;
+const COLUMNS: [&str; 11] =
+    ["title", "status", "level", "category", "place", "people", "created", "received", "updated", "due", "flags"];
 
 /// A cell that no spreadsheet takes for a formula.
 fn cell(text: &str) -> String {
     if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{text}") } else { text.to_owned() }
 }
 
-fn record(row: &Row) -> [String; 11] {
+fn record(row: &Row) -> [String; 12] {
     let due = row.due.as_ref().map_or_else(String::new, |d| d.text.clone());
     [
         row.id.clone(),
@@ -32,48 +39,62 @@ fn record(row: &Row) -> [String; 11] {
         cell(&row.place),
         row.people.clone(),
         row.created.text.clone(),
+        row.received.text.clone(),
         row.updated.text.clone(),
         due,
-        row.flags.join(" "),
+        cell(&row.flags.join(" ")),
     ]
+}
+
+fn written(records: impl IntoIterator<Item = Vec<String>>) -> Result<Bytes, Problem> {
+    let failed = |e: csv::Error| Problem::internal(&e);
+    let mut table = csv::Writer::from_writer(Vec::new());
+    records.into_iter().try_for_each(|record| table.write_record(record)).map_err(failed)?;
+    table.into_inner().map(Bytes::from).map_err(|e| Problem::internal(&e))
+}
+
+/// The first line, behind the mark by which spreadsheets know UTF-8.
+fn heading(w: Words) -> Result<Bytes, Problem> {
+    let heads = COLUMNS.iter().map(|c| w.t(&format!("column-{c}")));
+    let line = written([std::iter::once("id".to_owned()).chain(heads).collect()])?;
+    Ok([b"\xEF\xBB\xBF".as_slice(), &line].concat().into())
+}
+
+async fn some(app: &web::Data<App>, who: &Principal, ids: Vec<String>, w: Words) -> Result<Bytes, Problem> {
+    let subject = who.subject.clone();
+    let found = app.run(move |conn| queries::cases_of(conn, &subject, &ids)).await?;
+    let rows = cases::rows(app, found, w).await?;
+    written(rows.iter().map(|row| record(row).to_vec()))
 }
 
 /// The file.
 pub(super) async fn export(visitor: Visitor, asked: Asked, app: web::Data<App>) -> Result<HttpResponse, Problem> {
-    let w = visitor.words;
-    let mut filter = cases::filter(&asked)?;
-    (filter.limit, filter.cursor) = (Some(PAGE_MAX), None);
-    let failed = |e: csv::Error| Problem::internal(&e);
-    let mut table = csv::Writer::from_writer(Vec::new());
-    let columns = ["title", "status", "level", "category", "place", "people", "created", "updated", "due", "flags"];
-    let heads = columns.iter().map(|c| w.t(&format!("column-{c}")));
-    table.write_record(std::iter::once("id".to_owned()).chain(heads)).map_err(failed)?;
-    let mut count = 0;
-    loop {
-        let page = api::list(visitor.principal.clone(), web::Query(filter.clone()), app.clone()).await?.into_inner();
-        for row in cases::rows(&app, page.items, w).await? {
-            table.write_record(record(&row)).map_err(failed)?;
-            count += 1;
-        }
-        if page.next.is_none() {
-            break;
-        }
-        if count >= ROWS_MAX {
-            return Err(Problem::too_large(format!("more than {ROWS_MAX} cases")).remedy("narrow the list"));
-        }
-        filter.cursor = page.next;
-    }
-    let (shared, origin) = (app.clone(), visitor.principal.origin());
-    app.run(move |conn| -> Result<(), DbError> {
-        let act = Act::new(&origin, "case.export", "cases").detail(json!({ "rows": count }));
-        act.record(conn, shared.now_ms(), &shared.entropy)
-    })
-    .await?;
-    let bytes = table.into_inner().map_err(|e| Problem::internal(&e))?;
-    // The mark by which spreadsheets know UTF-8.
-    let body = [b"\xEF\xBB\xBF".as_slice(), &bytes].concat();
+    let (w, who) = (visitor.words, visitor.principal);
+    let mut filter = cases::filter(&Wanted::new(asked.into_inner()))?;
+    (filter.limit, filter.cursor) = (None, None);
+    let words = api::searched(&filter)?;
+    let (shared, asker) = (app.clone(), who.clone());
+    let found = app.run(move |conn| -> Result<Vec<String>, Problem> {
+        let found = queries::case_ids(conn, &asker.subject, &filter, shared.now_ms())??;
+        // The words may be a name: only their keyed hash is kept.
+        let key = shared.law.numbers.as_ref();
+        filter.q = words.zip(key).map(|(words, key)| key.mac("words", &words));
+        let detail = json!({ "rows": found.len(), "filter": filter });
+        let act = Act::new(&asker.origin(), "case.export", "cases").detail(detail);
+        act.record(conn, shared.now_ms(), &shared.entropy)?;
+        Ok(found)
+    });
+    let batches: Vec<Vec<String>> = found.await?.chunks(ROWS).map(<[String]>::to_vec).collect();
+    let first = heading(w)?;
+    let rest = stream::unfold((batches.into_iter(), app, who), move |(mut batches, app, who)| async move {
+        let ids = batches.next()?;
+        // What fails here cuts the answer off, so that nobody takes a part for the whole.
+        let bytes = some(&app, &who, ids, w).await;
+        Some((bytes, (batches, app, who)))
+    });
+    let body = futures_util::StreamExt::chain(stream::iter([Ok(first)]), rest);
     Ok(HttpResponse::Ok()
         .insert_header((CONTENT_TYPE, "text/csv; charset=utf-8"))
         .insert_header((CONTENT_DISPOSITION, "attachment; filename=\"cases.csv\""))
-        .body(body))
+        .streaming(Box::pin(body)))
 }

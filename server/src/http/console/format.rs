@@ -1,6 +1,6 @@
 //! Times and numbers as people read them: Beijing time, yuan.
 
-use sync_core::calendar::beijing_text;
+use sync_core::calendar::{beijing_from_text, beijing_text};
 use sync_core::shape::{FieldValue, Holds};
 use sync_core::time::TimeBasis;
 
@@ -59,17 +59,7 @@ pub(super) fn span(ms: i64, w: Words) -> String {
 
 /// What the browser's field for a moment holds, as ms UTC: `2019-05-17T14:00`, Beijing time.
 pub(super) fn from_input(text: &str) -> Option<i64> {
-    let (date, time) = text.split_once('T').unwrap_or((text, "00:00"));
-    let mut date = date.split('-').map(str::parse::<i64>);
-    let (year, month, day) = (date.next()?.ok()?, date.next()?.ok()?, date.next()?.ok()?);
-    let mut time = time.split(':').map(str::parse::<i64>);
-    let (hour, minute) = (time.next()?.ok()?, time.next()?.ok()?);
-    let fits = (1970..=9999).contains(&year)
-        && (1..=12).contains(&month)
-        && (1..=31).contains(&day)
-        && (0..24).contains(&hour)
-        && (0..60).contains(&minute);
-    fits.then(|| sync_core::calendar::beijing_ms(year, month, day, hour, minute))
+    beijing_from_text(text)
 }
 
 /// A moment as the browser's field for one holds it.

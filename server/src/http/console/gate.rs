@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 
 use super::kept;
 use super::page;
+use super::problems;
 use super::see;
 use super::sign_in;
 use super::words::Words;
@@ -53,7 +54,7 @@ pub(super) fn csrf(token: &str) -> String {
     URL_SAFE_NO_PAD.encode(Sha256::digest(format!("fengqiao-form:{token}")))
 }
 
-async fn visitor(request: &HttpRequest) -> Result<Option<Visitor>, Problem> {
+pub(super) async fn visitor(request: &HttpRequest) -> Result<Option<Visitor>, Problem> {
     let Some(token) = request.cookie(COOKIE).map(|c| c.value().to_owned()) else { return Ok(None) };
     let app = request.app_data::<web::Data<App>>().cloned();
     let app = app.ok_or_else(|| Problem::internal(&"the application is not attached"))?;
@@ -71,7 +72,6 @@ pub(super) async fn known(
     mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    let words = Words::of(request.request());
     if request.match_pattern().is_none() {
         return next.call(request).await.map(ServiceResponse::map_into_boxed_body);
     }
@@ -93,12 +93,19 @@ pub(super) async fn known(
             let next = if request.method() == actix_web::http::Method::GET { path } else { String::new() };
             return Ok(request.into_response(see(&format!("/sign-in?next={}", page::escaped(&next)))));
         }
-        Err(problem) => return Ok(request.into_response(page::problem(&problem, words))),
+        Err(problem) => {
+            let answer = problems::page(&problem, None, request.request());
+            return Ok(request.into_response(answer));
+        }
     }
     let response = next.call(request).await?.map_into_boxed_body();
     let problem = response.response().error().and_then(|e| e.as_error::<Problem>()).cloned();
     Ok(match problem {
-        Some(problem) => response.into_response(page::problem(&problem, words)),
+        Some(problem) => {
+            let visitor = response.request().extensions().get::<Visitor>().cloned();
+            let answer = problems::page(&problem, visitor, response.request());
+            response.into_response(answer)
+        }
         None => response,
     })
 }

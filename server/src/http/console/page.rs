@@ -6,7 +6,7 @@ use askama::Template;
 
 use super::gate::Visitor;
 use super::words::Words;
-use crate::http::problem::Problem;
+use crate::http::problem::{Problem, ProblemBody};
 
 /// Nothing from elsewhere, nothing inline.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
@@ -89,15 +89,20 @@ pub(super) struct Told {
 
 /// A problem in the words of a language.
 pub(super) fn told(problem: &Problem, w: Words) -> Told {
-    let body = problem.body();
-    let key = format!("problem-{}", problem.code());
+    told_body(&problem.body(), w)
+}
+
+/// A problem as it was sent, in the words of a language. What has no words of its own is told by its status: never in another language.
+pub(super) fn told_body(body: &ProblemBody, w: Words) -> Told {
+    let code = body.kind.rsplit(':').next().unwrap_or_default();
+    let of_status = || w.find(&format!("problem-{}", body.status)).unwrap_or_else(|| w.t("problem-internal"));
     // What a problem says last is why an event has no effect.
-    let moot = body.remedy.as_deref().filter(|_| problem.code() == "event_moot").and_then(|r| r.rsplit(": ").next());
+    let moot = body.remedy.as_deref().filter(|_| code == "event_moot").and_then(|r| r.rsplit(": ").next());
     Told {
-        text: w.find(&key).unwrap_or_else(|| body.title.clone()),
+        text: w.find(&format!("problem-{code}")).unwrap_or_else(of_status),
         field: body.field.as_deref().and_then(|field| named(field, w)),
-        reason: moot.and_then(|reason| w.find(&format!("moot-{reason}"))).or_else(|| why(&body, w)),
-        detail: body.remedy.iter().fold(body.detail, |text, remedy| format!("{text} · {remedy}")),
+        reason: moot.and_then(|reason| w.find(&format!("moot-{reason}"))).or_else(|| why(body, w)),
+        detail: body.remedy.iter().fold(body.detail.clone(), |text, remedy| format!("{text} · {remedy}")),
     }
 }
 
@@ -121,6 +126,7 @@ const WHY: &[(&str, &str)] = &[
     ("milliseconds since", "why-moment"),
     ("too long", "why-long"),
     ("code of that table", "why-choice"),
+    ("one of the roles", "why-role"),
     ("one of ", "why-choice"),
     ("an id (UUID)", "why-choice"),
     ("outside your areas", "why-area"),
@@ -128,23 +134,7 @@ const WHY: &[(&str, &str)] = &[
     ("not a cursor", "why-cursor"),
 ];
 
-fn why(body: &crate::http::problem::ProblemBody, w: Words) -> Option<String> {
+fn why(body: &ProblemBody, w: Words) -> Option<String> {
     let said = format!("{} {}", body.detail, body.remedy.as_deref().unwrap_or_default());
     WHY.iter().find(|(inside, _)| said.contains(inside)).map(|(_, key)| w.t(key))
-}
-
-#[derive(Template)]
-#[template(path = "problem.html")]
-struct ProblemPage {
-    frame: Frame,
-    told: Told,
-}
-
-/// A problem as a page.
-pub(super) fn problem(problem: &Problem, w: Words) -> HttpResponse {
-    use actix_web::ResponseError as _;
-    let title = w.t("error-title");
-    let frame = Frame { w, title, here: "", visitor: None, path: "/today".into(), now_ms: 0 };
-    let page = ProblemPage { frame, told: told(problem, w) };
-    answer_as(&page, problem.status_code()).unwrap_or_else(|p| p.error_response())
 }

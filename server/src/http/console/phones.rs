@@ -3,10 +3,10 @@
 use actix_web::{HttpResponse, web};
 use askama::Template;
 
-use super::cases::Asked;
 use super::format::{self, Moment};
 use super::forms::Choice;
 use super::gate::{Sent, Visitor};
+use super::lists::{self, Asked, Wanted};
 use super::page::{self, Frame};
 use super::see;
 use crate::app::App;
@@ -37,20 +37,19 @@ struct Phones {
     rows: Vec<Row>,
     state: String,
     states: Vec<Choice>,
+    areas: Vec<Choice>,
+    area: String,
     next: Option<String>,
     done: bool,
 }
 
 /// The list.
 pub(super) async fn page(visitor: Visitor, asked: Asked, app: web::Data<App>) -> Result<HttpResponse, Problem> {
-    let w = visitor.words;
-    let of = |name: &str| asked.iter().rev().find(|(n, _)| n == name).map(|(_, v)| v.clone()).filter(|v| !v.is_empty());
-    let filter = ReplicationFilter {
-        state: of("state"),
-        cursor: of("cursor"),
-        limit: Some(PAGE_MAX),
-        ..ReplicationFilter::default()
-    };
+    let (w, asked) = (visitor.words, Wanted::new(asked.into_inner()));
+    let area = asked.find("area");
+    let limit = asked.find("limit").and_then(|l| l.parse().ok()).or(Some(PAGE_MAX));
+    let filter =
+        ReplicationFilter { area: area.clone(), state: asked.find("state"), cursor: asked.find("cursor"), limit };
     let found = replication::list(app.clone(), visitor.principal.clone(), web::Query(filter)).await?.into_inner();
     let row = |d: DeviceHealth| Row {
         states: d.states.iter().map(|s| (w.of_code("state", s.as_str()), s.as_str())).collect(),
@@ -73,10 +72,12 @@ pub(super) async fn page(visitor: Visitor, asked: Asked, app: web::Data<App>) ->
     let page = Phones {
         frame: Frame::new(&visitor, "phones", w.t("phones-title"), app.now_ms()),
         rows: found.items.into_iter().map(row).collect(),
-        state: of("state").unwrap_or_default(),
+        state: asked.of("state").to_owned(),
+        areas: lists::choices(&app, &visitor.principal.subject, area.clone()).await?,
+        area: area.unwrap_or_default(),
         states: State::ALL.map(|s| Choice { value: s.as_str().into(), label: w.of_code("state", s.as_str()) }).into(),
-        next: found.next.map(|cursor| format!("cursor={}", page::escaped(&cursor))),
-        done: of("done").is_some(),
+        next: found.next.map(|cursor| asked.next(&cursor)),
+        done: asked.has("done"),
     };
     page::answer(&page)
 }

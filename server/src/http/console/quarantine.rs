@@ -1,22 +1,28 @@
 //! What was refused: its words, why it was refused, and the decision.
 
+use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, ResponseError as _, web};
 use askama::Template;
+use sync_core::calendar::DAY_MS;
+use sync_core::error::RefusalCode;
+use sync_core::ids::DocumentId;
 use sync_core::shape::DocumentKind;
 
-use super::cases::{Asked, with};
 use super::deeds::Deed;
 use super::format::{self, Moment};
 use super::forms::Choice;
 use super::gate::{Sent, Visitor};
+use super::lists::{Asked, Wanted};
 use super::page::{self, Frame, Told};
-use super::words::Words;
-use super::{preview, see};
-use crate::accounts::users;
+use super::preview::{self, Named};
+use super::see;
 use crate::app::App;
-use crate::db::DbError;
+use crate::db::AnyConnection;
+use crate::http::cases::visible;
+use crate::http::extract::Principal;
 use crate::http::problem::Problem;
 use crate::http::quarantine::{self as api, DecisionRequest};
+use crate::objects::{refs, uploads};
 use crate::queries::{QuarantineFilter, QuarantineRow};
 
 struct Row {
@@ -27,11 +33,22 @@ struct Row {
     why: String,
     detail: String,
     lines: Vec<Deed>,
+    /// Photos that may be shown, by their hashes.
+    pictures: Vec<String>,
     written: Moment,
     received: Moment,
     state: String,
     state_code: String,
     reason: Option<String>,
+    /// Who decided, and when.
+    decided: Option<(String, Moment)>,
+}
+
+impl Row {
+    /// What says most of it in a list: the first line that has words of its author.
+    fn telling(&self) -> Option<&Deed> {
+        self.lines.iter().find(|l| l.after.is_some()).or(self.lines.first())
+    }
 }
 
 #[derive(Template)]
@@ -39,10 +56,23 @@ struct Row {
 struct Quarantine {
     frame: Frame,
     rows: Vec<Row>,
+    asked: Wanted,
     state: String,
-    text: String,
     states: Vec<Choice>,
+    codes: Vec<Choice>,
     next: Option<String>,
+    told: Option<Told>,
+}
+
+impl Quarantine {
+    fn of(&self, name: &str) -> &str {
+        self.asked.of(name)
+    }
+
+    /// Whether one of the rarer conditions is in force.
+    fn is_narrowed_further(&self) -> bool {
+        ["detail", "reason", "received_from", "received_to"].iter().any(|name| self.asked.find(name).is_some())
+    }
 }
 
 #[derive(Template)]
@@ -54,29 +84,24 @@ struct Entry {
     reason: String,
 }
 
-fn kind_of(kind: &str) -> DocumentKind {
-    DocumentKind::parse(kind).unwrap_or(DocumentKind::Case)
-}
-
-async fn rows(app: &web::Data<App>, items: Vec<QuarantineRow>, w: Words) -> Result<Vec<Row>, Problem> {
-    let authors: Vec<_> = items.iter().filter_map(|q| q.author.parse().ok()).collect();
-    let names = app.run(move |conn| -> Result<_, DbError> {
-        let mut names = std::collections::BTreeMap::new();
-        for user in authors {
-            if let Some(row) = users::by_id(conn, user)? {
-                names.insert(row.id, row.name);
-            }
-        }
-        Ok(names)
+async fn rows(app: &web::Data<App>, visitor: &Visitor, items: Vec<QuarantineRow>) -> Result<Vec<Row>, Problem> {
+    let (w, now_ms, who) = (visitor.words, app.now_ms(), visitor.principal.clone());
+    let read = items.clone();
+    let found = app.run(move |conn| -> Result<_, Problem> {
+        let named = Named::of(conn, &read, now_ms)?;
+        let pictures = read.iter().map(|q| pictures(conn, &who, q)).collect::<Result<Vec<_>, Problem>>()?;
+        Ok((named, pictures))
     });
-    let names = names.await?;
-    let row = |q: QuarantineRow| Row {
-        author: names.get(&q.author).cloned().unwrap_or(q.author),
-        lines: q.preview.lines().map(|line| preview::words(line, kind_of(&q.kind), w)).collect(),
+    let (named, pictures) = found.await?;
+    let row = |(q, pictures): (QuarantineRow, Vec<String>)| Row {
+        author: named.person(&q.author, w),
+        lines: q.preview.lines().map(|line| preview::words(line, preview::kind_of(&q.kind), &named, w)).collect(),
+        pictures,
         written: format::moment(q.written_ms),
         received: format::moment(q.received_ms),
         state: w.of_code("qstate", &q.state),
         state_code: q.state,
+        decided: q.decided_by.as_ref().map(|by| named.person(by, w)).zip(q.decided_ms.map(format::moment)),
         id: q.id,
         document: q.document,
         kind: q.kind,
@@ -84,29 +109,81 @@ async fn rows(app: &web::Data<App>, items: Vec<QuarantineRow>, w: Words) -> Resu
         detail: q.detail,
         reason: q.reason,
     };
-    Ok(items.into_iter().map(row).collect())
+    Ok(items.into_iter().zip(pictures).map(row).collect())
+}
+
+/// The photos of a row that the record has, too, and that the visitor may see there: a refused change opens nothing by what it names.
+fn pictures(conn: &mut AnyConnection, who: &Principal, row: &QuarantineRow) -> Result<Vec<String>, Problem> {
+    let hashes: Vec<&str> = row.preview.lines().filter_map(preview::file).map(|(hash, _)| hash).collect();
+    let Ok(document) = row.document.parse::<DocumentId>() else { return Ok(Vec::new()) };
+    if hashes.is_empty() || row.kind != DocumentKind::Case.as_str() {
+        return Ok(Vec::new());
+    }
+    match visible(conn, who, document, DocumentKind::Case) {
+        Ok(place) if place.community.as_str() == row.community => {}
+        _ => return Ok(Vec::new()),
+    }
+    let there = refs::of_document(conn, document)?;
+    let pictures = hashes.into_iter().filter(|hash| there.contains(*hash)).map(str::to_owned);
+    let pictures: Vec<String> = pictures.collect();
+    let stored = uploads::are_stored(conn, &pictures.iter().collect::<Vec<_>>())?;
+    Ok(pictures.into_iter().filter(|hash| stored.contains(hash)).collect())
+}
+
+/// What waits, unless the address says otherwise.
+fn filter(asked: &Wanted) -> Result<QuarantineFilter, Problem> {
+    let state = if asked.has("state") { asked.find("state") } else { Some("waiting".into()) };
+    // `decided` is no state of its own: accepted, dismissed and erased.
+    let decided = (state.as_deref() == Some("decided")).then_some(true);
+    Ok(QuarantineFilter {
+        state: state.filter(|_| decided.is_none()),
+        decided,
+        community: asked.find("community"),
+        document: asked.find("document"),
+        author: asked.find("author"),
+        device: asked.find("device"),
+        code: asked.find("code"),
+        detail: asked.find("detail"),
+        reason: asked.find("reason"),
+        text: asked.find("text"),
+        received_from: asked.moment("received_from", 0)?,
+        received_to: asked.moment("received_to", DAY_MS)?,
+        limit: asked.find("limit").and_then(|l| l.parse().ok()),
+        cursor: asked.find("cursor"),
+    })
 }
 
 /// The list.
 pub(super) async fn page(visitor: Visitor, asked: Asked, app: web::Data<App>) -> Result<HttpResponse, Problem> {
-    let (w, asked) = (visitor.words, asked.into_inner());
-    let of = |name: &str| asked.iter().rev().find(|(n, _)| n == name).map(|(_, v)| v.clone());
-    let state = of("state").unwrap_or_else(|| "waiting".into());
-    let filter = QuarantineFilter {
-        state: Some(state.clone()).filter(|s| !s.is_empty()),
-        text: of("text").filter(|t| !t.is_empty()),
-        cursor: of("cursor"),
-        ..QuarantineFilter::default()
+    let (w, asked) = (visitor.words, Wanted::new(asked.into_inner()));
+    let listed = match filter(&asked) {
+        Ok(filter) => api::list(visitor.principal.clone(), web::Query(filter), app.clone()).await,
+        Err(problem) => Err(problem),
     };
-    let found = api::list(visitor.principal.clone(), web::Query(filter), app.clone()).await?.into_inner();
-    let states = ["waiting", "accepted", "dismissed"];
+    let (items, next, told) = match listed {
+        Ok(found) => {
+            let found = found.into_inner();
+            (found.items, found.next, None)
+        }
+        // Who may not look at all is told so on a page of its own.
+        Err(problem) if problem.status_code() == StatusCode::FORBIDDEN => return Err(problem),
+        Err(problem) => (Vec::new(), None, Some(page::told(&problem, w))),
+    };
+    let state = if asked.has("state") { asked.of("state").to_owned() } else { "waiting".into() };
     let page = Quarantine {
         frame: Frame::new(&visitor, "quarantine", w.t("quarantine-title"), app.now_ms()),
-        rows: rows(&app, found.items, w).await?,
+        rows: rows(&app, &visitor, items).await?,
         state,
-        text: of("text").unwrap_or_default(),
-        states: states.map(|s| Choice { value: s.into(), label: w.of_code("qstate", s) }).into(),
-        next: found.next.map(|cursor| format!("{}&cursor={}", with(&asked, "", ""), page::escaped(&cursor))),
+        states: ["waiting", "decided", "accepted", "dismissed"]
+            .map(|s| Choice { value: s.into(), label: w.of_code("qstate", s) })
+            .into(),
+        codes: RefusalCode::ALL
+            .iter()
+            .map(|c| Choice { value: c.as_str().into(), label: w.of_code("refusal", c.as_str()) })
+            .collect(),
+        next: next.map(|cursor| asked.next(&cursor)),
+        asked,
+        told,
     };
     page::answer(&page)
 }
@@ -116,12 +193,12 @@ async fn one(
     id: String,
     app: web::Data<App>,
     (told, reason): (Option<Told>, String),
-    status: actix_web::http::StatusCode,
+    status: StatusCode,
 ) -> Result<HttpResponse, Problem> {
     let w = visitor.words;
     let found = api::entry(visitor.principal.clone(), web::Path::from(id), app.clone()).await?.into_inner();
     let gone = || Problem::not_found("there is no such entry");
-    let row = rows(&app, vec![found], w).await?.pop().ok_or_else(gone)?;
+    let row = rows(&app, &visitor, vec![found]).await?.pop().ok_or_else(gone)?;
     let mut frame = Frame::new(&visitor, "quarantine", w.t("quarantine-title"), app.now_ms());
     frame.path = format!("/quarantine/{}", row.id);
     page::answer_as(&Entry { frame, row, told, reason }, status)
@@ -133,7 +210,7 @@ pub(super) async fn entry(
     id: web::Path<String>,
     app: web::Data<App>,
 ) -> Result<HttpResponse, Problem> {
-    one(visitor, id.into_inner(), app, (None, String::new()), actix_web::http::StatusCode::OK).await
+    one(visitor, id.into_inner(), app, (None, String::new()), StatusCode::OK).await
 }
 
 /// Lets it in or dismisses it.

@@ -6,9 +6,10 @@ use std::collections::BTreeMap;
 use sync_core::document::{ChangeHash, ChangeInfo, Document, Register, Touch};
 use sync_core::edit::Edit;
 use sync_core::event::{Body, EventKind};
-use sync_core::fold::folded_case;
+use sync_core::fold::{fold_patrol, folded_case};
 use sync_core::ids::{DocumentId, UserId};
 use sync_core::shape::{DocumentKind, FieldValue};
+use sync_core::text::PassageFlag;
 
 use crate::db::AnyConnection;
 use crate::http::cases::visible;
@@ -56,7 +57,7 @@ fn moved_on(field: &str) -> Problem {
     Problem::conflict("changed_meanwhile", "it was changed after the page was made").field(field).remedy("look again")
 }
 
-/// Carries a wish out in the caller's transaction, unless somebody wrote there behind `seen`, a position of the journal.
+/// Carries a wish about a case out in the caller's transaction, unless somebody wrote there behind `seen`, a position of the journal.
 pub(super) fn carry_out(
     conn: &mut AnyConnection,
     context: &Context<'_>,
@@ -65,9 +66,21 @@ pub(super) fn carry_out(
     wish: &Wish,
     seen: i64,
 ) -> Result<Outcome, Problem> {
-    let place = visible(conn, who, id, DocumentKind::Case)?;
+    carry_out_in(conn, context, who, (DocumentKind::Case, id), wish, seen)
+}
+
+/// The same for a record of any kind.
+pub(super) fn carry_out_in(
+    conn: &mut AnyConnection,
+    context: &Context<'_>,
+    who: &Principal,
+    (kind, id): (DocumentKind, DocumentId),
+    wish: &Wish,
+    seen: i64,
+) -> Result<Outcome, Problem> {
+    let place = visible(conn, who, id, kind)?;
     journal::lock(conn, std::slice::from_ref(&place.community))?;
-    let document = journal::load(conn, id)?.ok_or_else(|| Problem::not_found("there is no such case"))?;
+    let document = journal::load(conn, id)?.ok_or_else(|| Problem::not_found("there is no such record"))?;
     if let Some(other) = meanwhile(conn, &document, wish, seen, &Sight::of(&who.subject, &place))? {
         return Ok(Outcome::Meanwhile(other));
     }
@@ -107,6 +120,14 @@ fn meanwhile(
     Ok(None)
 }
 
+/// The passages of a record that two people wrote at once, not yet confirmed.
+fn passages(document: &Document) -> Vec<PassageFlag> {
+    match document.meta().kind {
+        DocumentKind::Case => folded_case(document).passages.clone(),
+        DocumentKind::Patrol => fold_patrol(document).passages,
+    }
+}
+
 fn edits(document: &Document, wish: &Wish) -> Result<Vec<Edit>, Problem> {
     match wish {
         Wish::Value { path, write } => {
@@ -116,8 +137,7 @@ fn edits(document: &Document, wish: &Wish) -> Result<Vec<Edit>, Problem> {
             Ok(vec![Edit::SetField { path: path.clone(), value }])
         }
         Wish::Passage { text, flag, version } => {
-            let state = folded_case(document);
-            let found = state.passages.iter().find(|p| p.flag == *flag && p.text == *text);
+            let found = passages(document).into_iter().find(|p| p.flag == *flag && p.text == *text);
             let passage = found.ok_or_else(|| moved_on(text))?;
             let body: Body =
                 [("text".to_owned(), text.as_str().into()), ("flag".to_owned(), flag.as_str().into())].into();
