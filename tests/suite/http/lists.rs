@@ -154,7 +154,7 @@ fn account(world: &World, login: &str) -> Value {
 fn refused_changes_are_narrowed_by_author_reason_time_and_decision() {
     let world = World::new();
     refused(&world);
-    let begun = world.clock_ms();
+    let begun = world.clock_ms() - MINUTE;
     let rows = ids(&world, "community", "/v1/quarantine");
     assert!(!rows.is_empty());
     let reason = json!({"reason": "已由新网格员登记。"});
@@ -191,6 +191,9 @@ fn the_command_line_narrows_refused_changes_as_the_api_does() {
     let world = World::new();
     refused(&world);
     let waiting = ids(&world, "community", "/v1/quarantine?decided=false").len();
+    let list = ["quarantine", "list", "--as", "community"];
+    let (code, said, _) = world.run(&[&list[..], &["--author", "he", "--decided", "false"]].concat());
+    assert_eq!((code, said.lines().count()), (Some(0), waiting), "{said}");
     let (code, said, _) = world.run(&["quarantine", "list", "--as", "community", "--from", "2019-05-18"]);
     assert_eq!((code, said.as_str()), (Some(0), ""));
     let (code, _, complaint) = world.run(&["quarantine", "list", "--as", "community", "--from", "yesterday"]);
