@@ -55,6 +55,7 @@ fn today_shows_each_role_its_own_and_every_heading_leads_to_exactly_these() {
         browser.sign_in(login);
         browser.see(here);
         browser.not_see(not_here);
+        assert!(!browser.has("nav a[href='/quarantine']"), "{login} has nothing to decide there");
         browser.look(&format!("today-{login}"));
     }
     browser.no_errors_but(&[]);

@@ -3,6 +3,7 @@
 use actix_web::HttpResponse;
 use actix_web::http::header::{CONTENT_SECURITY_POLICY, REFERRER_POLICY};
 use askama::Template;
+use sync_core::role::Role;
 
 use super::gate::Visitor;
 use super::words::Words;
@@ -45,6 +46,28 @@ impl Frame {
         let grants = self.visitor.iter().flat_map(|v| &v.principal.subject.grants);
         let named = grants.map(|g| format!("{} {}", self.w.of_code("role", g.role.as_str()), g.area));
         named.collect::<Vec<_>>().join(" · ")
+    }
+
+    /// The rooms that the visitor has something to do in. What he asks for all the same is refused there.
+    pub(super) fn rooms(&self) -> Vec<&'static str> {
+        let grants = || self.visitor.iter().flat_map(|v| &v.principal.subject.grants);
+        let reads = grants().any(|g| g.role != Role::Administrator);
+        let walks = grants().any(|g| !matches!(g.role, Role::Administrator | Role::BuildingCaptain));
+        let decides = grants().any(|g| g.role == Role::Supervisor);
+        let rooms = [
+            ("today", true),
+            ("cases", reads),
+            ("patrols", walks),
+            ("hazards", walks),
+            ("quarantine", decides),
+            ("phones", true),
+        ];
+        rooms.into_iter().filter(|(_, open)| *open).map(|(room, _)| room).collect()
+    }
+
+    /// Whether the page lies in this room.
+    pub(super) fn is_here(&self, room: &str) -> bool {
+        self.here == room
     }
 
     /// What every form carries.

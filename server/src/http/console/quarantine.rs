@@ -22,7 +22,7 @@ use crate::http::cases::visible;
 use crate::http::extract::Principal;
 use crate::http::problem::Problem;
 use crate::http::quarantine::{self as api, DecisionRequest};
-use crate::objects::{refs, uploads};
+use crate::objects::uploads;
 use crate::queries::{QuarantineFilter, QuarantineRow};
 
 struct Row {
@@ -123,11 +123,8 @@ fn pictures(conn: &mut AnyConnection, who: &Principal, row: &QuarantineRow) -> R
         Ok(place) if place.community.as_str() == row.community => {}
         _ => return Ok(Vec::new()),
     }
-    let there = refs::of_document(conn, document)?;
-    let pictures = hashes.into_iter().filter(|hash| there.contains(*hash)).map(str::to_owned);
-    let pictures: Vec<String> = pictures.collect();
-    let stored = uploads::are_stored(conn, &pictures.iter().collect::<Vec<_>>())?;
-    Ok(pictures.into_iter().filter(|hash| stored.contains(hash)).collect())
+    let there = uploads::readable_in(conn, document)?;
+    Ok(hashes.into_iter().filter(|hash| there.contains(*hash)).map(str::to_owned).collect())
 }
 
 /// What waits, unless the address says otherwise.
