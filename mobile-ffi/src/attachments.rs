@@ -2,14 +2,13 @@
 
 use std::sync::{Arc, PoisonError};
 
-use sync_core::phone::{self, TransferProgress, TransferReply, TransferRequest, TransferSession};
+use sync_core::phone::{self, TransferProgress};
 
 use crate::cancel::CancelToken;
 use crate::edits::LocationView;
 use crate::error::{PhoneLibError, Result};
 use crate::library::{PhoneLibrary, document_id};
-use crate::transport::{Call, Reply};
-use ureq::http::Method;
+use crate::policy::TransferPolicy;
 
 /// What was attached.
 #[derive(Debug, Clone, PartialEq, Eq, uniffi::Record)]
@@ -63,36 +62,6 @@ pub struct AttachmentAtView {
     pub arrived: u64,
 }
 
-/// What the host allows now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, uniffi::Record)]
-pub struct TransferPolicy {
-    /// The network costs by volume.
-    #[uniffi(default = false)]
-    pub is_metered: bool,
-    /// Attachments may go over such a network.
-    #[uniffi(default = false)]
-    pub metered_ok: bool,
-    /// The most bytes of contents in one run, either way.
-    #[uniffi(default = 1_000_000_000)]
-    pub bytes_max: u64,
-    /// Fetch thumbnails only, whatever is asked for.
-    #[uniffi(default = false)]
-    pub thumbnails_only: bool,
-}
-
-impl Default for TransferPolicy {
-    fn default() -> Self {
-        Self { is_metered: false, metered_ok: false, bytes_max: 1_000_000_000, thumbnails_only: false }
-    }
-}
-
-impl TransferPolicy {
-    fn into_core(self) -> phone::TransferPolicy {
-        let Self { is_metered, metered_ok, bytes_max, .. } = self;
-        phone::TransferPolicy { is_metered, metered_ok, bytes_max }
-    }
-}
-
 /// What a run of transfers did, so far or in all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, uniffi::Record)]
 pub struct TransferReport {
@@ -104,6 +73,8 @@ pub struct TransferReport {
     pub uploaded: u64,
     /// Attachments that came in.
     pub downloaded: u64,
+    /// Small pictures that came in before anybody asked.
+    pub thumbnails: u64,
     /// Attachments that the server does not want; see `attachment_statuses`.
     pub refused: u64,
     /// Attachments made here that are still to be sent.
@@ -117,6 +88,7 @@ impl From<TransferProgress> for TransferReport {
             bytes_received: p.bytes_received,
             uploaded: p.uploaded,
             downloaded: p.downloaded,
+            thumbnails: p.thumbnails,
             refused: p.refused,
             waiting: p.waiting,
         }
@@ -178,7 +150,8 @@ impl PhoneLibrary {
         Ok(all.into_iter().map(view).collect())
     }
 
-    /// Sends what was attached on this phone, in the order of need. Text goes first: when anything is unsent this syncs before.
+    /// Sends what was attached on this phone, in the order of need; then fetches small pictures if the policy says so. Text goes first:
+    /// when anything is unsent this syncs before, and again between two pieces when something was written meanwhile.
     /// Blocks; whatever cuts it off, the next run goes on from there.
     #[uniffi::method(default(listener = None, cancel = None))]
     pub fn transfer_attachments(
@@ -195,7 +168,7 @@ impl PhoneLibrary {
             }
         }
         let _turn = self.transferring.lock().unwrap_or_else(PoisonError::into_inner);
-        self.carry(self.phone.transfer_begin(policy.into_core())?, listener, cancel.as_ref())
+        self.carry(self.phone.transfer_begin(policy.into_core()?)?, listener, cancel.as_ref())
     }
 
     /// Brings one attachment of a record to this phone, or goes on with it, and gives its content. Nothing when the policy forbids it.
@@ -215,34 +188,15 @@ impl PhoneLibrary {
         if policy.thumbnails_only {
             return Ok(None);
         }
-        let _turn = self.transferring.lock().unwrap_or_else(PoisonError::into_inner);
+        // Beside a run of transfers, not behind it: somebody waits in front of the screen.
+        let _turn = self.fetching.lock().unwrap_or_else(PoisonError::into_inner);
         let session =
-            self.phone.fetch_begin(document_id("record", &id)?, &hash, policy.into_core()).map_err(missing)?;
+            self.phone.fetch_begin(document_id("record", &id)?, &hash, policy.into_core()?).map_err(missing)?;
         self.carry(session, listener, cancel.as_ref()).map_err(|e| match e {
             PhoneLibError::NotFound { .. } => PhoneLibError::not_found("attachment", hash.clone()),
             other => other,
         })?;
         Ok(self.phone.attachment(&hash)?)
-    }
-
-    /// A small JPEG of a picture, made by the server: 160, 320 or 640 points. It is not kept on the phone.
-    #[uniffi::method(default(cancel = None))]
-    pub fn fetch_thumbnail(
-        &self,
-        id: String,
-        hash: String,
-        size: u32,
-        cancel: Option<Arc<CancelToken>>,
-    ) -> Result<Vec<u8>> {
-        let document = document_id("record", &id)?;
-        if !sync_core::attachments::is_content_hash(&hash) {
-            return Err(PhoneLibError::not_found("attachment", hash.chars().take(80).collect::<String>()));
-        }
-        let path = format!("/v1/attachments/{hash}/thumbnail?document={document}&size={size}");
-        let request =
-            TransferRequest { method: "GET", path, media_type: "image/jpeg", headers: Vec::new(), body: Vec::new() };
-        let reply = self.ask_authorized(&request, cancel.as_ref())?;
-        if reply.status == 404 { Err(PhoneLibError::not_found("attachment", hash)) } else { Ok(reply.accepted()?.body) }
     }
 
     /// How many bytes attachments may take on this phone. What the server has is freed when there is more.
@@ -259,49 +213,5 @@ impl PhoneLibrary {
     pub fn retry_attachment(&self, id: String, hash: String) -> Result<()> {
         let tried = self.phone.attachment_retry(document_id("record", &id)?, &hash);
         tried.map_err(PhoneLibError::about("attachment", &hash))
-    }
-}
-
-impl PhoneLibrary {
-    fn carry(
-        &self,
-        mut session: TransferSession,
-        listener: Option<Arc<dyn TransferListener>>,
-        cancel: Option<&Arc<CancelToken>>,
-    ) -> Result<TransferReport> {
-        loop {
-            if let Some(cancel) = cancel {
-                cancel.check()?;
-            }
-            let Some(request) = session.next_request()? else { return Ok(session.progress().into()) };
-            let reply = self.ask_authorized(&request, cancel)?;
-            if matches!(reply.status, 300..=399 | 401 | 429 | 500..=506 | 508..) {
-                // Nothing of this is about one attachment.
-                reply.accepted()?;
-                return Err(PhoneLibError::protocol("an answer that is none"));
-            }
-            let progress = session.apply_response(&TransferReply {
-                status: reply.status,
-                location: reply.location,
-                offset: reply.upload_offset,
-                body: reply.body,
-            })?;
-            if let Some(listener) = &listener {
-                drop(listener.on_transfer(progress.into()));
-            }
-        }
-    }
-
-    fn ask_authorized(&self, request: &TransferRequest, cancel: Option<&Arc<CancelToken>>) -> Result<Reply> {
-        let method: Method = request.method.parse().map_err(|_| PhoneLibError::internal("no method"))?;
-        let call = |token| Call {
-            method: Method::clone(&method),
-            path: request.path.clone().into(),
-            headers: request.headers.clone(),
-            media_type: request.media_type,
-            token: Some(token),
-            body: request.body.clone(),
-        };
-        self.asked(call, cancel)
     }
 }

@@ -29,6 +29,18 @@ pub enum PhoneLibError {
     /// There is no room left. What was committed before is safe.
     #[error("the phone's storage is full; free some space and try again")]
     DiskFull,
+    /// There is no room for a file, and nothing that the server has could be freed for it. Nothing was entered.
+    #[error("there is no room for {needed} bytes, only for {fits}; {remedy}")]
+    NoRoom {
+        /// What the file takes, bytes.
+        needed: u64,
+        /// What could be made room for, bytes.
+        fits: u64,
+        /// What leaves no room: `quota` (of attachments), `limit` (of the app) or `disk`.
+        bound: String,
+        /// What to do.
+        remedy: String,
+    },
     /// Nobody is logged in, or the session has ended; records can still be read and written.
     #[error("nobody is logged in; log in again")]
     NotLoggedIn,
@@ -219,6 +231,9 @@ impl From<PhoneError> for PhoneLibError {
             PhoneError::Wiped => Self::Wiped,
             PhoneError::NotFound => Self::not_found("record", ""),
             PhoneError::Away => Self::RecordAway,
+            PhoneError::NoRoom { needed, fits, bound } => {
+                Self::NoRoom { needed, fits, bound: bound.as_str().to_owned(), remedy: bound.remedy().to_owned() }
+            }
             PhoneError::Revoked(_) => Self::Revoked,
             PhoneError::Protocol(reason) => Self::Protocol { reason },
             PhoneError::NotConverging => Self::Protocol { reason: e.to_string() },

@@ -6,6 +6,7 @@
 mod account;
 mod attachments;
 mod cancel;
+mod carry;
 mod changes;
 mod editing;
 mod edits;
@@ -15,21 +16,21 @@ mod library;
 mod live;
 mod lock;
 mod meet;
+mod policy;
 mod relay;
 mod shared;
 mod storage;
 mod sync;
 #[cfg(test)]
 mod tests;
+mod thumbnails;
 mod transport;
 mod value;
 mod view;
 mod wipe;
 
 pub use account::{IdentityView, RoleView};
-pub use attachments::{
-    AttachedView, AttachmentAtView, AttachmentStatusView, TransferListener, TransferPolicy, TransferReport,
-};
+pub use attachments::{AttachedView, AttachmentAtView, AttachmentStatusView, TransferListener, TransferReport};
 pub use cancel::CancelToken;
 pub use changes::{ChangeListener, ChangeView};
 pub use edits::{AttachmentInput, DraftInput, EditInput, EditedView, LocationView};
@@ -39,6 +40,7 @@ pub use library::PhoneLibrary;
 pub use live::LiveView;
 pub use lock::LockView;
 pub use meet::{MeetPeerView, MeetReportView, MeetStateView, PhoneMeeting};
+pub use policy::TransferPolicy;
 pub use relay::{CarriedParcelState, CarriedParcelView, RelayFrameView, RelayFrames, RelayImportView};
 pub use shared::{LeftoverView, PersonView, SharedPhone};
 pub use storage::{StoragePressure, StorageView};

@@ -27,6 +27,8 @@ pub struct PhoneLibrary {
     pub(crate) syncing: Arc<AtomicBool>,
     /// One run of transfers at a time.
     pub(crate) transferring: Mutex<()>,
+    /// One attachment at a time that somebody waits for.
+    pub(crate) fetching: Mutex<()>,
     pub(crate) live: LiveSeat,
     connection: Mutex<Connection>,
 }
@@ -133,6 +135,7 @@ impl PhoneLibrary {
             account: Mutex::new(()),
             syncing: Arc::default(),
             transferring: Mutex::default(),
+            fetching: Mutex::default(),
             live: LiveSeat::default(),
             connection: Mutex::default(),
         }))

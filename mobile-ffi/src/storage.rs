@@ -12,7 +12,7 @@ pub enum StoragePressure {
     Easy,
     /// Less than 200 MB are left: time to call `free_up`.
     Tight,
-    /// Less than 20 MB are left: photos are refused next, then edits.
+    /// Less than 20 MB are left: photos are refused, and edits when the disk is full.
     Full,
 }
 
@@ -25,6 +25,8 @@ pub struct StorageView {
     pub empty: u64,
     /// Contents of attachments.
     pub attachments: u64,
+    /// Small pictures; all of them can be fetched again.
+    pub thumbnails: u64,
     /// Of the records: what is carried for others.
     pub carried: u64,
     /// What `free_up` could give back of attachments: the server has them.
@@ -48,6 +50,7 @@ impl From<StorageReport> for StorageView {
             records: r.records,
             empty: r.empty,
             attachments: r.attachments,
+            thumbnails: r.thumbnails,
             carried: r.carried,
             freeable_attachments: r.freeable_attachments,
             freeable_records: r.freeable_records,
@@ -66,7 +69,8 @@ impl PhoneLibrary {
     }
 
     /// Tells how many bytes the store and its attachments may take in all, and how many are free on the disk; nothing: unknown. Kept
-    /// until it is told again.
+    /// until it is told again. A file that does not fit is refused from then on (`NoRoom`), with 20 MB kept for text; what the server has
+    /// gives way first.
     #[uniffi::method(default(limit = None, free = None))]
     pub fn set_storage_room(&self, limit: Option<u64>, free: Option<u64>) -> Result<()> {
         Ok(self.phone.set_storage_room(Room { limit, free })?)
@@ -78,7 +82,7 @@ impl PhoneLibrary {
     }
 
     /// Frees at least so many bytes if it can, and never what the server does not have: contents of attachments first, those that were
-    /// not looked at for the longest time; then closed records, which leave their row in the list. Gives how many it freed.
+    /// not looked at for the longest time; then small pictures; then closed records, which leave their row in the list. Gives how many it freed.
     pub fn free_up(&self, bytes: u64) -> Result<u64> {
         Ok(self.phone.free_up(bytes)?)
     }

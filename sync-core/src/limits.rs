@@ -67,8 +67,22 @@ pub const PARTIES_MAX: usize = 200;
 pub const ATTACHMENT_BYTES_MAX: usize = 20 * 1024 * 1024;
 /// One piece of an attachment on the wire: what a broken connection can cost at most.
 pub const ATTACHMENT_PIECE_BYTES: u64 = 256 * 1024;
+/// The least piece of an attachment where the host limits the speed.
+pub const ATTACHMENT_PIECE_BYTES_MIN: u64 = 16 * 1024;
 /// What attachments may take on a phone unless its host says otherwise.
 pub const ATTACHMENT_QUOTA_BYTES: u64 = 1024 * 1024 * 1024;
+/// What small pictures may take on a phone unless its host says otherwise.
+pub const THUMBNAIL_QUOTA_BYTES: u64 = 64 * 1024 * 1024;
+/// One small picture as a phone keeps it.
+pub const THUMBNAIL_BYTES_MAX: usize = 1024 * 1024;
+/// The longer side of the small pictures that are fetched before anybody asks, unless the host says otherwise.
+pub const THUMBNAIL_POINTS: u32 = 320;
+/// Small pictures that one run fetches before anybody asks.
+pub const THUMBNAILS_AT_ONCE: usize = 500;
+/// How long after the server had no small picture it is asked again, ms.
+pub const THUMBNAIL_AGAIN_MS: i64 = 10 * 60_000;
+/// The same where it said that there can be none, ms.
+pub const THUMBNAIL_NEVER_MS: i64 = 30 * 86_400_000;
 /// One relay parcel as bytes, header and checksum included.
 pub const PARCEL_BYTES_MAX: usize = 1536 * 1024;
 /// What a phone puts into one parcel before it begins another, before compression: a parcel may have to pass as QR codes.

@@ -16,7 +16,9 @@ mod relay;
 mod restored;
 mod resupply;
 mod session;
+mod status;
 mod storage;
+mod thumbnails;
 mod transfer;
 mod watch;
 mod wipe;
@@ -35,21 +37,20 @@ use crate::document::{Document, Opened};
 use crate::edit::{self, Draft, Edit, Edited, Pen};
 use crate::event::{EventKind, VOCABULARY};
 use crate::fold;
-use crate::ids::{ActorId, DeviceId, DocumentId, Entropy, JournalId, UserId};
+use crate::ids::{ActorId, DeviceId, DocumentId, Entropy, UserId};
 use crate::patrol::PatrolState;
 use crate::rules::{Obligation, RuleSet, obligations};
 use crate::shape::DocumentKind;
 use crate::store::actors::{self, Owner};
 use crate::store::documents::StoredDocument;
 use crate::store::list::{ListFilter, ListRow};
-use crate::store::standing::{self, Standing, StandingCounts};
 use crate::store::{Store, StoreError, documents, list, meta, meta_json, outbox, set_meta, set_meta_json};
 use crate::sync::bundle::DeviceKey;
 use crate::sync::pace::Pace;
 use crate::time::{Anchor, Hlc, PhoneClock, TimeClaim};
 
 pub use attachments::{Attached, AttachmentAt, AttachmentStatus};
-pub use fault::PhoneError;
+pub use fault::{Bound, PhoneError};
 pub use live::Heard;
 pub use lock::{LockState, PIN_CHARS_MAX, PIN_CHARS_MIN};
 pub use meet::{MeetPeer, MeetReport, MeetState, Meeting};
@@ -57,6 +58,7 @@ pub use notice::{ChangeNotice, SubscriptionId};
 pub use people::{People, Person};
 pub use relay::RelayImport;
 pub use session::{Incomplete, LeftOut, SyncProgress, SyncSession};
+pub use status::{AttachmentCounts, DocumentStatus, SyncStatus};
 pub use storage::{Pressure, Room, StorageReport};
 pub use transfer::{TransferPolicy, TransferProgress, TransferReply, TransferRequest, TransferSession};
 pub use wipe::{LastStep, LastWords, WipeNote};
@@ -90,28 +92,6 @@ pub struct SessionTokens {
     /// When the access token expires, ms UTC.
     pub expires_ms: i64,
 }
-
-/// How this phone stands with the server.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SyncStatus {
-    /// Changes that no server has acknowledged.
-    pub pending: u64,
-    /// Changes that the server refused.
-    pub refused: u64,
-    /// When the last sync came to its end with everything acknowledged, ms UTC of the server.
-    pub last_complete_ms: Option<i64>,
-    /// What the last sync that came to its end left out; nothing when it was complete.
-    pub incomplete: Option<Incomplete>,
-    /// How many records stand where.
-    pub records: StandingCounts,
-    /// This phone's wall clock less the server's, at the last contact.
-    pub clock_offset_ms: Option<i64>,
-    /// The journal that this phone last met; another one after the server was restored.
-    pub journal: Option<JournalId>,
-}
-
-/// Where a document is.
-pub type DocumentStatus = Standing;
 
 #[derive(Serialize, Deserialize)]
 struct TokenAt {
@@ -419,29 +399,6 @@ impl Phone {
     /// Whether this person may write an event of a kind into a document now.
     pub fn may(&self, id: DocumentId, kind: EventKind) -> Result<bool, PhoneError> {
         Ok(self.allowed_events(id)?.contains(&kind))
-    }
-
-    /// How this phone stands with the server.
-    pub fn status(&self) -> Result<SyncStatus, PhoneError> {
-        self.0.store.read(|c| -> Result<_, PhoneError> {
-            let refused: i64 =
-                c.query_row("SELECT count(*) FROM refused", [], |r| r.get(0)).map_err(StoreError::from)?;
-            Ok(SyncStatus {
-                pending: outbox::count(c, None)?,
-                refused: u64::try_from(refused).unwrap_or(0),
-                last_complete_ms: meta_json(c, "last_complete_ms")?,
-                incomplete: meta_json::<Option<Incomplete>>(c, "incomplete")?.flatten(),
-                records: standing::count(c)?,
-                clock_offset_ms: meta_json(c, "clock_offset_ms")?,
-                journal: meta_json(c, "journal")?,
-            })
-        })
-    }
-
-    /// Where a document is; the document itself is not read.
-    pub fn document_status(&self, id: DocumentId) -> Result<DocumentStatus, PhoneError> {
-        self.admit()?;
-        self.0.store.read(|c| standing::of_document(c, id)?.ok_or(PhoneError::NotFound))
     }
 }
 

@@ -12,6 +12,7 @@ pub mod outbox;
 pub mod peers;
 pub mod pledges;
 pub mod standing;
+pub mod thumbnails;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -206,7 +206,7 @@ fn the_file_tells_who_changed_what_from_what_and_shows_what_is_attached() {
     browser.open(&file);
     browser.see("楼梯口.jpg");
     browser.see("尚未到达");
-    let whole = TransferPolicy { is_metered: false, metered_ok: false, bytes_max: u64::MAX, thumbnails_only: false };
+    let whole = TransferPolicy::default();
     he.library.transfer_attachments(whole, None, None).unwrap();
     browser.open(&file);
     browser.not_see("尚未到达");

@@ -43,7 +43,7 @@ fn wait<T>(work: impl Future<Output = T>) -> T {
 }
 
 fn policy() -> TransferPolicy {
-    TransferPolicy { is_metered: false, metered_ok: false, bytes_max: 8 << 20 }
+    TransferPolicy { bytes_max: 8 << 20, ..TransferPolicy::default() }
 }
 
 impl World {

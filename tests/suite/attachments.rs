@@ -4,8 +4,11 @@ mod collection;
 mod downloads;
 mod faults;
 mod phones;
+mod policy;
 mod possession;
+mod room;
 mod s3;
+mod thumbnails;
 mod uploads;
 mod vouched;
 

@@ -175,7 +175,8 @@ fn growth_storage_tells_what_takes_room_and_frees_the_harmless_first() {
     he.sync();
     let (_, page) = world.get("/v1/replication", Some(&world.token("community")));
     let row = page["items"].as_array().unwrap().iter().find(|i| i["user_name"] == "小何").unwrap();
-    assert_eq!(row["storage_free_bytes"], 1 << 20);
+    // A megabyte was free, and the photo that left.
+    assert!(row["storage_free_bytes"].as_u64().unwrap() > 1 << 20, "{row}");
 }
 
 /// A case that holds more changes than fit behind a snapshot, all of them on the server; and how it stands there.

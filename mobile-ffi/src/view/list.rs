@@ -115,6 +115,12 @@ pub struct StatusView {
     pub clock_offset_ms: Option<i64>,
     /// How many records stand where.
     pub records: StandingCountsView,
+    /// Attachments made here that are still to be sent.
+    pub attachments_waiting: u64,
+    /// What is still to be sent of them, bytes.
+    pub attachments_waiting_bytes: u64,
+    /// Attachments made here that the server does not want; `attachment_statuses` of their records say why.
+    pub attachments_refused: u64,
     /// Records that the last sync left out, the first of them; empty when it was complete.
     pub left_out: Vec<LeftOutView>,
     /// How many it left out in all.
@@ -235,6 +241,9 @@ impl From<&SyncStatus> for StatusView {
                 on_server: s.records.on_server,
                 refused: s.records.refused,
             },
+            attachments_waiting: s.attachments.waiting,
+            attachments_waiting_bytes: s.attachments.waiting_bytes,
+            attachments_refused: s.attachments.refused,
             left_out: s.incomplete.iter().flat_map(|i| &i.left_out).map(LeftOutView::from).collect(),
             left_out_count: s.incomplete.as_ref().map_or(0, |i| i.records),
         }

@@ -4,14 +4,14 @@
 use std::collections::BTreeMap;
 use std::sync::PoisonError;
 
-use super::{Phone, PhoneError};
+use super::{Bound, Phone, PhoneError, storage};
 use crate::attachments::{Prepared, content_hash, prepare};
 use crate::edit::Edit;
 use crate::error::EditError;
 use crate::ids::DocumentId;
 use crate::limits;
 use crate::store::attachments::{self as rows, FileRow};
-use crate::store::{StoreError, documents, meta_json, set_meta_json};
+use crate::store::{StoreError, documents, meta_json, set_meta_json, thumbnails};
 
 /// Something that was attached.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -150,22 +150,38 @@ impl Phone {
         self.make_room(0)
     }
 
-    /// Frees what the server has, least recently used first, until so many bytes fit into the quota; fails when that is not enough.
+    /// Frees what the server has, least recently used first, then small pictures, until so many bytes fit into the quota and the room
+    /// that the host gives. Fails, and frees nothing, when that would not be enough.
     pub(super) fn make_room(&self, bytes: u64) -> Result<(), PhoneError> {
-        let (held, quota, freeable) = self.0.store.read(|c| -> Result<_, StoreError> {
+        let (quota, room, freeable, small) = self.0.store.read(|c| -> Result<_, StoreError> {
             let quota: Option<u64> = meta_json(c, "attachment_quota")?;
-            Ok((rows::held(c)?, quota.unwrap_or(limits::ATTACHMENT_QUOTA_BYTES), rows::freeable(c)?))
+            let quota = quota.unwrap_or(limits::ATTACHMENT_QUOTA_BYTES);
+            let over = rows::held(c)?.saturating_add(bytes).saturating_sub(quota);
+            Ok((over, storage::short(c, bytes)?, rows::freeable(c)?, thumbnails::held(c)?.0))
         })?;
-        let mut over = held.saturating_add(bytes).saturating_sub(quota);
+        let (mut over, bound) = room.unwrap_or((0, Bound::Limit));
+        let contents: u64 = freeable.iter().map(|f| f.bytes).sum();
+        let lacking = [(quota.saturating_sub(contents), Bound::Quota), (over.saturating_sub(contents + small), bound)];
+        if let Some((lacking, bound)) = lacking.into_iter().find(|(lacking, _)| *lacking > 0 && bytes > 0) {
+            return Err(PhoneError::NoRoom { needed: bytes, fits: bytes.saturating_sub(lacking), bound });
+        }
+        let mut quota = quota;
         for file in freeable {
-            if over == 0 {
+            if quota == 0 && over == 0 {
                 return Ok(());
             }
             if self.free(&file.hash)? {
-                over = over.saturating_sub(file.bytes);
+                (quota, over) = (quota.saturating_sub(file.bytes), over.saturating_sub(file.bytes));
             }
         }
-        if over > 0 && bytes > 0 { Err(StoreError::DiskFull.into()) } else { Ok(()) }
+        let over = over.saturating_sub(self.free_thumbnails(over)?);
+        match [(quota, Bound::Quota), (over, bound)].into_iter().find(|(lacking, _)| *lacking > 0 && bytes > 0) {
+            // Something was attached anew just now, or the server does not vouch for it any more.
+            Some((lacking, bound)) => {
+                Err(PhoneError::NoRoom { needed: bytes, fits: bytes.saturating_sub(lacking), bound })
+            }
+            None => Ok(()),
+        }
     }
 
     /// Frees everything that the server has; gives the bytes.
@@ -227,7 +243,7 @@ impl Phone {
     fn sweep_vault(&self) -> Result<(), PhoneError> {
         let _turn = self.0.vault.turn.lock().unwrap_or_else(PoisonError::into_inner);
         for name in self.0.vault.names()? {
-            let known = name.ends_with(".part") || self.0.store.read(|c| rows::file(c, &name))?.is_some();
+            let known = name.ends_with(".part") || self.0.store.read(|c| thumbnails::is_known(c, &name))?;
             if !known {
                 self.0.vault.discard(&name)?;
             }

@@ -6,6 +6,39 @@ use crate::relay::RelayError;
 use crate::relay::meet::MeetError;
 use crate::store::StoreError;
 
+/// What leaves no room for a file on the phone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bound {
+    /// The quota of attachments.
+    Quota,
+    /// What the host lets the store take in all.
+    Limit,
+    /// What the host says is free on the disk, less what is kept for text.
+    Disk,
+}
+
+impl Bound {
+    /// A stable code.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Quota => "quota",
+            Self::Limit => "limit",
+            Self::Disk => "disk",
+        }
+    }
+
+    /// What to do.
+    pub fn remedy(self) -> &'static str {
+        match self {
+            Self::Quota => {
+                "send the attachments that wait, so that they can give way, or raise the quota of attachments"
+            }
+            Self::Limit => "send the attachments that wait, so that they can give way, or let the app take more room",
+            Self::Disk => "free some space on the phone, or send the attachments that wait, so that they can give way",
+        }
+    }
+}
+
 /// Why a phone did not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum PhoneError {
@@ -30,6 +63,16 @@ pub enum PhoneError {
     /// The record was closed long ago and is on the server only.
     #[error("this record was closed long ago and is on the server only; ask for it and sync")]
     Away,
+    /// There is no room for a file, and nothing that the server has could be freed for it. Nothing was entered.
+    #[error("there is no room for {needed} bytes, only for {fits}; {}", bound.remedy())]
+    NoRoom {
+        /// What the file takes.
+        needed: u64,
+        /// What could be made room for.
+        fits: u64,
+        /// By what.
+        bound: Bound,
+    },
     /// The server's answer cannot be understood.
     #[error("the server's answer cannot be understood: {0}")]
     Protocol(String),

@@ -10,7 +10,7 @@ use super::{Phone, PhoneError};
 use crate::ids::{AreaCode, DocumentId};
 use crate::limits;
 use crate::store::{StoreError, meta_json, set_meta_json};
-use crate::store::{attachments as files, documents, list, pledges};
+use crate::store::{attachments as files, documents, list, pledges, thumbnails};
 use crate::sync::orders::{Confirmed, PhonePolicy};
 use crate::sync::wire::SyncResponse;
 
@@ -31,6 +31,9 @@ pub(super) fn obey(
                 files::drop_file(tx, &hash)?;
                 note(tx, "file", &hash)?;
             }
+        }
+        for name in thumbnails::drop_of(tx, id)? {
+            note(tx, "file", &name)?;
         }
         documents::purge(tx, id)?;
         touched.insert(id);
@@ -54,7 +57,10 @@ pub(super) fn obey(
                 purge(id)?;
             }
         }
-        // What is away has left its row.
+        // What is away has left its row, and small pictures.
+        for name in thumbnails::drop_of_community(tx, community.as_str())? {
+            note(tx, "file", &name)?;
+        }
         list::forget_community(tx, community.as_str())?;
         note(tx, "community", community.as_str())?;
     }
@@ -89,7 +95,7 @@ pub(super) fn confirmed(phone: &Phone, conn: &Connection) -> Result<Confirmed, P
     let turn = phone.0.vault.turn.lock().unwrap_or_else(PoisonError::into_inner);
     for hash in waiting(conn, "file")? {
         // The same content may have been attached anew meanwhile.
-        if files::file(conn, &hash)?.is_none() {
+        if !thumbnails::is_known(conn, &hash)? {
             phone.0.vault.remove(&hash)?;
         }
     }

@@ -1,20 +1,26 @@
 //! One run of transfers, as requests out and answers in: it knows nothing of HTTP clients or threads. The server's word decides where an
 //! upload goes on; a download goes on behind its last whole piece. What stands in one attachment's way holds up no other.
 
-use std::collections::VecDeque;
-use std::sync::PoisonError;
+mod ahead;
+mod download;
+mod policy;
+mod text;
+
+use std::collections::{BTreeSet, VecDeque};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
+use super::thumbnails::Wanted;
 use super::{Phone, PhoneError, PhoneHost};
 use crate::attachments::vault::PIECE_BYTES;
 use crate::ids::DocumentId;
-use crate::limits::ATTACHMENT_PIECE_BYTES;
 use crate::store::attachments::{self as rows, FileRow, UploadRow};
-use crate::store::{Store, StoreError, meta, meta_json, set_meta};
+use crate::store::{Store, StoreError, meta, meta_json, outbox, set_meta};
+
+pub use policy::TransferPolicy;
 
 /// How often one attachment may be tried in one run before it is left to the next.
 const ATTEMPTS_MAX: u32 = 3;
@@ -35,17 +41,6 @@ pub(super) fn vault_key(store: &Store, host: &dyn PhoneHost) -> Result<[u8; 32],
         set_meta(tx, "attachment_key", &key)?;
         Ok(key)
     })
-}
-
-/// What the host allows now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TransferPolicy {
-    /// The network costs by volume.
-    pub is_metered: bool,
-    /// Attachments may go over such a network.
-    pub metered_ok: bool,
-    /// The most bytes of contents in one run, either way.
-    pub bytes_max: u64,
 }
 
 /// A request to be sent with the session's token.
@@ -87,6 +82,8 @@ pub struct TransferProgress {
     pub uploaded: u64,
     /// Attachments that came in.
     pub downloaded: u64,
+    /// Small pictures that came in before anybody asked.
+    pub thumbnails: u64,
     /// Attachments that the server does not want.
     pub refused: u64,
     /// Attachments made here that are still to be sent.
@@ -97,6 +94,14 @@ enum Job {
     Prove(Vec<UploadRow>),
     Upload { row: UploadRow, is_checked: bool, attempts: u32 },
     Download { document: DocumentId, file: FileRow, attempts: u32 },
+    Thumbnail(Wanted),
+}
+
+impl Job {
+    /// Whether it uploads this content for this record.
+    fn uploads(&self, (document, hash): &(DocumentId, String)) -> bool {
+        matches!(self, Self::Upload { row, .. } if row.document == *document && row.hash == *hash)
+    }
 }
 
 /// A run under way.
@@ -104,9 +109,17 @@ pub struct TransferSession {
     phone: Phone,
     policy: TransferPolicy,
     jobs: VecDeque<Job>,
+    /// Uploads that this run has ended without having sent them.
+    left: BTreeSet<(DocumentId, String)>,
     progress: TransferProgress,
     /// In which life the server was when this run began: its answers may be older than what a sync has learned since.
     life: Option<String>,
+    /// The newest unsent text that was there when text went last, and when it was last looked for.
+    text_seen: i64,
+    text_found: i64,
+    /// When the request under way was made, by the monotonic clock, and the bytes of contents in it.
+    asked: (i64, u64),
+    pause_ms: u64,
 }
 
 #[derive(Deserialize)]
@@ -123,12 +136,12 @@ struct Problem {
 }
 
 impl Phone {
-    /// Begins to send what was attached here, in the order of need.
+    /// Begins to send what was attached here, in the order of need; then, if the policy says so, to fetch small pictures.
     pub fn transfer_begin(&self, policy: TransferPolicy) -> Result<TransferSession, PhoneError> {
         self.place_contents()?;
         self.clear_left_behind()?;
         let mut session = TransferSession::new(self, policy)?;
-        if !policy.is_metered || policy.metered_ok {
+        if policy.contents() {
             self.0.store.read(|c| -> Result<(), PhoneError> {
                 if session.life.is_some() {
                     let unproved = rows::unproved(c, PROVED_AT_ONCE)?;
@@ -139,7 +152,9 @@ impl Phone {
                 Ok(())
             })?;
         }
-        session.progress.waiting = self.attachments_waiting()?;
+        if policy.thumbnails() {
+            session.jobs.extend(self.thumbnails_wanted(policy.thumbnail_points)?.into_iter().map(Job::Thumbnail));
+        }
         Ok(session)
     }
 
@@ -153,7 +168,7 @@ impl Phone {
         let entry = self.document(document)?.attachments().remove(hash).ok_or(PhoneError::NotFound)?;
         let mut session = TransferSession::new(self, policy)?;
         let is_here = self.0.store.read(|c| rows::file(c, hash))?.is_some();
-        if !is_here && (!policy.is_metered || policy.metered_ok) {
+        if !is_here && policy.contents() {
             self.make_room(entry.bytes)?;
             let file = FileRow { hash: hash.to_owned(), media_type: entry.media_type, bytes: entry.bytes };
             // Before anything of it lies here: whoever purges the record finds what there is of it.
@@ -161,7 +176,6 @@ impl Phone {
             self.0.store.write(|tx| rows::fetched(tx, document, &file, now_ms, None))?;
             session.jobs.push_back(Job::Download { document, file, attempts: 0 });
         }
-        session.progress.waiting = self.attachments_waiting()?;
         Ok(session)
     }
 }
@@ -182,8 +196,19 @@ fn strange() -> PhoneError {
 
 impl TransferSession {
     fn new(phone: &Phone, policy: TransferPolicy) -> Result<Self, PhoneError> {
-        let life = phone.0.store.read(rows::life)?;
-        Ok(Self { phone: phone.clone(), policy, jobs: VecDeque::new(), progress: TransferProgress::default(), life })
+        let (newest, life) = phone.0.store.read(|c| Ok::<_, StoreError>((outbox::newest(c)?, rows::life(c)?)))?;
+        Ok(Self {
+            phone: phone.clone(),
+            policy,
+            jobs: VecDeque::new(),
+            left: BTreeSet::new(),
+            progress: TransferProgress { waiting: phone.attachments_waiting()?, ..TransferProgress::default() },
+            text_seen: newest,
+            text_found: newest,
+            asked: (0, 0),
+            pause_ms: 0,
+            life,
+        })
     }
 
     /// What was done so far.
@@ -191,14 +216,27 @@ impl TransferSession {
         self.progress
     }
 
+    /// How long to wait before the next request, ms, so that the policy's speed is kept.
+    pub fn pause_ms(&self) -> u64 {
+        self.pause_ms
+    }
+
     /// The next request, or `None` when there is nothing more that this run may do.
     pub fn next_request(&mut self) -> Result<Option<TransferRequest>, PhoneError> {
         if self.progress.bytes_sent + self.progress.bytes_received >= self.policy.bytes_max {
             self.jobs.clear();
         }
+        self.leave_thumbnails_that_do_not_fit()?;
         let Some(job) = self.jobs.front() else { return Ok(None) };
+        let request = self.request(job)?;
+        let moved = if request.method == "PATCH" { length(&request.body) } else { 0 };
+        self.asked = (self.phone.0.host.monotonic_ms(), moved);
+        Ok(Some(request))
+    }
+
+    fn request(&self, job: &Job) -> Result<TransferRequest, PhoneError> {
         let tus = ("tus-resumable", "1.0.0".to_owned());
-        Ok(Some(match job {
+        Ok(match job {
             Job::Prove(asked) => {
                 let named: Vec<_> =
                     asked.iter().map(|u| serde_json::json!({ "document": u.document, "hash": u.hash })).collect();
@@ -227,7 +265,7 @@ impl TransferSession {
                     body: Vec::new(),
                 },
                 Some(path) => {
-                    let to = row.bytes.min(row.sent + ATTACHMENT_PIECE_BYTES);
+                    let to = row.bytes.min(row.sent + self.policy.piece_bytes());
                     let body = self.phone.0.vault.read(&row.hash, row.bytes, row.sent, to)?;
                     let checksum = format!("sha256 {}", STANDARD.encode(Sha256::digest(&body)));
                     let headers = vec![tus, ("upload-offset", row.sent.to_string()), ("upload-checksum", checksum)];
@@ -236,23 +274,40 @@ impl TransferSession {
             },
             Job::Download { document, file, .. } => {
                 let from = self.phone.0.vault.arrived(&file.hash).min(file.bytes / PIECE_BYTES * PIECE_BYTES);
-                let last = file.bytes.min(from + ATTACHMENT_PIECE_BYTES).saturating_sub(1);
+                let piece = self.policy.piece_bytes().max(PIECE_BYTES);
+                let last = file.bytes.min(from + piece).saturating_sub(1);
                 let headers =
                     vec![("range", format!("bytes={from}-{last}")), ("if-range", format!("\"{}\"", file.hash))];
                 let path = format!("/v1/attachments/{}?document={document}", file.hash);
                 TransferRequest { method: "GET", path, media_type: "*/*", headers, body: Vec::new() }
             }
-        }))
+            Job::Thumbnail(Wanted { document, hash, .. }) => {
+                let size = self.policy.thumbnail_points;
+                let path = format!("/v1/attachments/{hash}/thumbnail?document={document}&size={size}");
+                TransferRequest { method: "GET", path, media_type: "image/jpeg", headers: Vec::new(), body: Vec::new() }
+            }
+        })
     }
 
     /// Takes the answer to the last request. What it brought is on the disk when this returns.
     pub fn apply_response(&mut self, reply: &TransferReply) -> Result<TransferProgress, PhoneError> {
+        let received = self.progress.bytes_received;
         match self.jobs.pop_front() {
             None => {}
             Some(Job::Prove(asked)) => self.proved(&asked, reply)?,
-            Some(Job::Upload { row, is_checked, attempts }) => self.uploaded(row, is_checked, attempts, reply)?,
+            Some(Job::Upload { row, is_checked, attempts }) => {
+                let key = (row.document, row.hash.clone());
+                self.uploaded(row, is_checked, attempts, reply)?;
+                if !self.jobs.front().is_some_and(|job| job.uploads(&key)) {
+                    self.left.insert(key);
+                }
+            }
             Some(Job::Download { document, file, attempts }) => self.downloaded(document, file, attempts, reply)?,
+            Some(Job::Thumbnail(wanted)) => self.thumbnail(&wanted, reply)?,
         }
+        let (asked_ms, moved) = self.asked;
+        let took_ms = self.phone.0.host.monotonic_ms().saturating_sub(asked_ms);
+        self.pause_ms = self.policy.pause_ms(moved + self.progress.bytes_received - received, took_ms);
         self.progress.waiting = self.phone.attachments_waiting()?;
         Ok(self.progress)
     }
@@ -288,7 +343,7 @@ impl TransferSession {
         attempts: u32,
         reply: &TransferReply,
     ) -> Result<(), PhoneError> {
-        let piece = row.bytes.min(row.sent + ATTACHMENT_PIECE_BYTES).saturating_sub(row.sent);
+        let piece = row.bytes.min(row.sent + self.policy.piece_bytes()).saturating_sub(row.sent);
         let mut is_checked = true;
         let failed;
         match (reply.status, reply.offset) {
@@ -343,49 +398,6 @@ impl TransferSession {
         let code = if code.is_empty() { format!("http_{}", reply.status) } else { code.to_owned() };
         self.phone.0.store.write(|tx| rows::refuse(tx, row, &code, &problem.detail))?;
         self.progress.refused += 1;
-        Ok(())
-    }
-
-    fn downloaded(
-        &mut self,
-        document: DocumentId,
-        file: FileRow,
-        attempts: u32,
-        reply: &TransferReply,
-    ) -> Result<(), PhoneError> {
-        let vault = &self.phone.0.vault;
-        let from = match reply.status {
-            206 => vault.arrived(&file.hash).min(file.bytes / PIECE_BYTES * PIECE_BYTES),
-            // Somebody on the way, or an older server, sends all of it.
-            200 => 0,
-            404 => return Err(PhoneError::NotFound),
-            status => return Err(PhoneError::Protocol(format!("an attachment was answered with {status}"))),
-        };
-        self.progress.bytes_received += length(&reply.body);
-        if from + length(&reply.body) > file.bytes {
-            return Err(PhoneError::Protocol("more bytes than the record says".into()));
-        }
-        let stands = vault.add(&file.hash, file.bytes, from, &reply.body, &*self.phone.0.host)?;
-        let mut failed = stands == from;
-        if stands >= file.bytes {
-            // In its turn: until it is entered it would be swept away as something that a crash has left.
-            let _turn = vault.turn.lock().unwrap_or_else(PoisonError::into_inner);
-            if vault.complete(&file.hash, file.bytes)? {
-                let now_ms = self.phone.0.host.now_ms();
-                self.phone.0.store.write(|tx| {
-                    rows::keep(tx, &file, now_ms)?;
-                    rows::fetched(tx, document, &file, now_ms, self.life.as_deref())
-                })?;
-                self.progress.downloaded += 1;
-                return Ok(());
-            }
-            failed = true;
-        }
-        let attempts = attempts + u32::from(failed);
-        if attempts >= ATTEMPTS_MAX {
-            return Err(PhoneError::Protocol("the attachment arrives altered again and again".into()));
-        }
-        self.jobs.push_front(Job::Download { document, file, attempts });
         Ok(())
     }
 }

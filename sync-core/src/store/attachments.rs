@@ -211,6 +211,27 @@ pub fn of_document(conn: &Connection, document: DocumentId) -> Result<Vec<Upload
     uploads(conn, "WHERE u.document = ?1 ORDER BY u.ordinal", [document.to_string()])
 }
 
+/// How the attachments stand that were made on this phone.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Still to be sent.
+    pub waiting: u64,
+    /// What is still to be sent of them, bytes.
+    pub waiting_bytes: u64,
+    /// Not wanted by the server; each says why.
+    pub refused: u64,
+}
+
+/// How the attachments stand that were made on this phone.
+pub fn counts(conn: &Connection) -> Result<Counts, StoreError> {
+    let sql = "SELECT count(*) FILTER (WHERE refused_code IS NULL), \
+               coalesce(sum(bytes - sent) FILTER (WHERE refused_code IS NULL), 0), \
+               count(*) FILTER (WHERE refused_code IS NOT NULL) FROM uploads WHERE server_ms IS NULL";
+    Ok(conn.prepare_cached(sql)?.query_row([], |r| {
+        Ok(Counts { waiting: unsigned(r.get(0)?), waiting_bytes: unsigned(r.get(1)?), refused: unsigned(r.get(2)?) })
+    })?)
+}
+
 /// How many are not on the server yet.
 pub fn waiting(conn: &Connection) -> Result<u64, StoreError> {
     let sql = "SELECT count(*) FROM uploads WHERE server_ms IS NULL AND refused_code IS NULL";

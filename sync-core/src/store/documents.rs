@@ -147,6 +147,7 @@ pub fn save(tx: &Transaction<'_>, document: &Document, actor: ActorId) -> Result
         number(tail),
     ))?;
     super::list::note(tx, document)?;
+    super::thumbnails::note(tx, document)?;
     Ok(snapshot + tail)
 }
 
@@ -200,6 +201,7 @@ pub fn forget(tx: &Transaction<'_>, id: DocumentId) -> Result<(), StoreError> {
 pub fn purge(tx: &Transaction<'_>, id: DocumentId) -> Result<(), StoreError> {
     forget(tx, id)?;
     tx.execute("DELETE FROM damaged WHERE document = ?1", [id.to_string()])?;
+    tx.execute("DELETE FROM pictures WHERE document = ?1", [id.to_string()])?;
     Ok(())
 }
 

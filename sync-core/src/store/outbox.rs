@@ -118,6 +118,11 @@ pub fn count(conn: &Connection, document: Option<DocumentId>) -> Result<u64, Sto
     Ok(u64::try_from(n).unwrap_or(0))
 }
 
+/// The newest unsent change by its ordinal; 0 when nothing is unsent.
+pub fn newest(conn: &Connection) -> Result<i64, StoreError> {
+    Ok(conn.prepare_cached("SELECT coalesce(max(ordinal), 0) FROM outbox")?.query_row([], |r| r.get(0))?)
+}
+
 /// Removes a change that was acknowledged or moved to the refused ones. Gives whether it was there.
 pub fn remove(tx: &Transaction<'_>, hash: &ChangeHash) -> Result<bool, StoreError> {
     Ok(tx.prepare_cached("DELETE FROM outbox WHERE hash = ?1")?.execute([hash.0])? > 0)

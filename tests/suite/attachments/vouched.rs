@@ -8,8 +8,16 @@ use tests::photos::photo;
 use tests::tus::Tus;
 use tests::{TestPhone, World};
 
-const ALL: TransferPolicy =
-    TransferPolicy { is_metered: false, metered_ok: false, bytes_max: u64::MAX, thumbnails_only: false };
+const ALL: TransferPolicy = TransferPolicy {
+    is_metered: false,
+    metered_ok: false,
+    bytes_max: u64::MAX,
+    thumbnails_only: false,
+    bytes_per_second: None,
+    thumbnails_ahead: false,
+    thumbnails_metered_ok: false,
+    thumbnail_points: 320,
+};
 
 fn attach(phone: &TestPhone, id: DocumentId, bytes: &[u8]) -> String {
     phone.library.attach_photo(id.to_string(), "现场.jpg".into(), bytes.to_vec()).unwrap().hash
