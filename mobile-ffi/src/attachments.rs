@@ -40,9 +40,9 @@ pub enum AttachmentStatusView {
         /// Since when, ms UTC; none for what others attached.
         since_ms: Option<i64>,
     },
-    /// The server does not want it.
+    /// The server does not want it: it stays on this phone until `discard_attachment` or `retry_attachment`.
     Refused {
-        /// A stable code.
+        /// A stable code; `dismissed` when the change that entered it was dismissed.
         code: String,
         /// In words.
         detail: String,
@@ -207,6 +207,13 @@ impl PhoneLibrary {
     /// Frees every content that the server has; gives the bytes.
     pub fn free_attachments(&self) -> Result<u64> {
         Ok(self.phone.free_attachments()?)
+    }
+
+    /// Lets go of an attachment that the server does not want, when the person so chooses; its content is freed. Gives whether it did:
+    /// one that may still be sent is kept.
+    pub fn discard_attachment(&self, id: String, hash: String) -> Result<bool> {
+        let gone = self.phone.discard_attachment(document_id("record", &id)?, &hash);
+        gone.map_err(PhoneLibError::about("attachment", &hash))
     }
 
     /// Lets an attachment that the server refused be tried again.

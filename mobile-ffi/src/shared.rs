@@ -11,6 +11,7 @@ use crate::cancel::CancelToken;
 use crate::error::{PhoneLibError, Result};
 use crate::host::{HostClock, SystemHost};
 use crate::library::PhoneLibrary;
+use crate::policy::TransferPolicy;
 use crate::transport::ConnectOptions;
 
 /// Somebody who has signed in on this phone.
@@ -24,6 +25,8 @@ pub struct PersonView {
     pub name: String,
     /// Changes of his that no server has acknowledged.
     pub unsent: u64,
+    /// Attachments of his that are still to be sent.
+    pub attachments_waiting: u64,
     /// Whether his PIN opens his records without a network.
     pub has_pin: bool,
 }
@@ -35,6 +38,8 @@ pub struct LeftoverView {
     pub login: String,
     /// Still unsent.
     pub unsent: u64,
+    /// Attachments that still wait.
+    pub attachments_waiting: u64,
     /// Why it did not go; nothing when it did.
     pub problem: Option<String>,
 }
@@ -72,14 +77,15 @@ impl SharedPhone {
         for Person { server, login, name } in self.people.all()? {
             let known = self.store(&server, &login).and_then(|library| {
                 let (status, state) = (library.core().status()?, library.core().lock_state()?);
-                Ok((status.pending, state.has_pin))
+                Ok((status, state.has_pin))
             });
-            let (unsent, has_pin) = match known {
+            let (status, has_pin) = match known {
                 Ok(known) => known,
                 Err(PhoneLibError::Wiped) => continue,
                 Err(e) => return Err(e),
             };
-            views.push(PersonView { server_url: server, login, name, unsent, has_pin });
+            let (unsent, attachments_waiting) = (status.pending, status.attachments.waiting);
+            views.push(PersonView { server_url: server, login, name, unsent, attachments_waiting, has_pin });
         }
         Ok(views)
     }
@@ -121,9 +127,14 @@ impl SharedPhone {
         Ok(library)
     }
 
-    /// Sends what others have left unsent on this phone, as theirs, and carries out what their phones are ordered. Shows nothing of it.
-    #[uniffi::method(default(cancel = None))]
-    pub fn sync_others(&self, cancel: Option<Arc<CancelToken>>) -> Result<Vec<LeftoverView>> {
+    /// Sends what others have left unsent on this phone, as theirs, and carries out what their phones are ordered. With a policy their
+    /// attachments too, each by its owner's own session; `bytes_max` holds for each of them. Shows nothing of it.
+    #[uniffi::method(default(policy = None, cancel = None))]
+    pub fn sync_others(
+        &self,
+        policy: Option<TransferPolicy>,
+        cancel: Option<Arc<CancelToken>>,
+    ) -> Result<Vec<LeftoverView>> {
         let mut views = Vec::new();
         for Person { server, login, .. } in self.people.all()? {
             let library = match self.store(&server, &login) {
@@ -135,9 +146,17 @@ impl SharedPhone {
             if library.core().lock_state().map_or(true, |state| !state.locked) {
                 continue;
             }
-            let problem = library.sync(None, cancel.clone()).err().map(|e| e.to_string());
-            let unsent = library.core().status().map(|s| s.pending).unwrap_or_default();
-            views.push(LeftoverView { login, unsent, problem });
+            let mut problem = library.sync(None, cancel.clone()).err();
+            // A record that was left out holds up no photos but its own.
+            if matches!(problem, None | Some(PhoneLibError::SyncIncomplete { .. }))
+                && let Some(policy) = policy.filter(|_| library.core().attachments_waiting().is_ok_and(|n| n > 0))
+            {
+                problem = library.transfer_attachments(policy, None, cancel.clone()).err().or(problem);
+            }
+            let left = library.core().status();
+            let (unsent, attachments_waiting) = left.map(|s| (s.pending, s.attachments.waiting)).unwrap_or_default();
+            let problem = problem.map(|e| e.to_string());
+            views.push(LeftoverView { login, unsent, attachments_waiting, problem });
         }
         Ok(views)
     }

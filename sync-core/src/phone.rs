@@ -3,6 +3,7 @@
 
 mod attachments;
 mod away;
+mod dismissed;
 mod fault;
 mod forward;
 mod live;

@@ -1,6 +1,7 @@
 //! Attachments: their contents on the way to the server and back, through real HTTP, in a real store.
 
 mod collection;
+mod dismissed;
 mod downloads;
 mod faults;
 mod phones;

@@ -107,9 +107,18 @@ impl Phone {
         Ok(Some(bytes))
     }
 
-    /// Where the attachments of a record are.
+    /// Where the attachments of a record are; also of one that is not here, as far as they were made here.
     pub fn attachments(&self, document: DocumentId) -> Result<Vec<AttachmentAt>, PhoneError> {
-        let entries = self.document(document)?.attachments();
+        let entries = match self.document(document) {
+            Ok(held) => held.attachments(),
+            Err(e @ (PhoneError::NotFound | PhoneError::Away)) => {
+                if self.0.store.read(|c| rows::of_document(c, document))?.iter().all(|u| u.fetched) {
+                    return Err(e);
+                }
+                BTreeMap::new()
+            }
+            Err(e) => return Err(e),
+        };
         self.0.store.read(|c| -> Result<_, PhoneError> {
             let own = rows::of_document(c, document)?;
             let mut all = Vec::new();

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use rusqlite::Transaction;
 
 use super::forward::Forwarding;
-use super::{Phone, PhoneError, TokenAt, away, purge, relay, resupply, storage};
+use super::{Phone, PhoneError, TokenAt, away, dismissed, purge, relay, resupply, storage};
 use crate::document::ChangeHash;
 use crate::error::RefusalCode;
 use crate::ids::{DeviceId, DocumentId, JournalId};
@@ -313,7 +313,9 @@ impl SyncSession {
         }
         list::index(tx)?;
         for decision in &response.decisions {
-            decisions::note(tx, decision)?;
+            if decisions::note(tx, decision)? && !decision.accepted {
+                dismissed::note(&self.phone, tx, &decision.hash)?;
+            }
         }
         progress.resupplied = self.resupply.hear(tx, &response.resupplied)?;
         for wanted in &response.wanted {

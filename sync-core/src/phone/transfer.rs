@@ -14,7 +14,7 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use super::thumbnails::Wanted;
-use super::{Phone, PhoneError, PhoneHost};
+use super::{Phone, PhoneError, PhoneHost, dismissed};
 use crate::attachments::vault::PIECE_BYTES;
 use crate::ids::DocumentId;
 use crate::store::attachments::{self as rows, FileRow, UploadRow};
@@ -368,8 +368,10 @@ impl TransferSession {
             (404 | 410, _) if row.location.is_some() => (row.location, row.sent, failed) = (None, 0, true),
             // These bytes came there altered.
             (460, _) => failed = true,
-            // The record is not there, or the store of the server is full: later.
-            (403 | 404 | 507, _) => return Ok(()),
+            // The record is not there, or not any more.
+            (403 | 404, _) => return self.not_referred_to(&row),
+            // The store of the server is full: later.
+            (507, _) => return Ok(()),
             (400..=499, _) => return self.refuse(&row, reply),
             _ => failed = true,
         }
@@ -389,6 +391,18 @@ impl TransferSession {
         })?;
         self.phone.clear_left_behind()?;
         self.progress.uploaded += 1;
+        Ok(())
+    }
+
+    /// Tried again in the next run, unless this phone knows that no record will name it.
+    fn not_referred_to(&mut self, row: &UploadRow) -> Result<(), PhoneError> {
+        let phone = self.phone.clone();
+        let refused = phone.0.store.write(|tx| -> Result<bool, PhoneError> {
+            let Some((code, detail)) = dismissed::why(&phone, tx, row)? else { return Ok(false) };
+            rows::refuse(tx, row, code, &detail)?;
+            Ok(true)
+        })?;
+        self.progress.refused += u64::from(refused);
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, Row, Transaction};
 
 use super::{StoreError, meta_json};
+use crate::document::ChangeHash;
 use crate::ids::{DocumentId, JournalId};
 
 /// A content that lies here whole.
@@ -287,4 +288,26 @@ pub fn retry(tx: &Transaction<'_>, document: DocumentId, hash: &str) -> Result<b
     let sql =
         "UPDATE uploads SET refused_code = NULL, refused_detail = NULL, sent = 0 WHERE document = ?1 AND hash = ?2";
     Ok(tx.execute(sql, (document.to_string(), hash))? > 0)
+}
+
+/// What is to be uploaded that a refused change names, by its record and the bytes of the change.
+pub fn named_by_refused(conn: &Connection, change: &ChangeHash) -> Result<Vec<UploadRow>, StoreError> {
+    uploads(
+        conn,
+        "JOIN refused r ON r.document = u.document AND r.hash = ?1 \
+         WHERE u.server_ms IS NULL AND u.refused_code IS NULL AND instr(r.bytes, CAST(u.hash AS BLOB)) > 0",
+        [change.0],
+    )
+}
+
+/// Forgets an upload that the server does not want. `None`: it is wanted, or unknown, and stays; else whether its content lay here for
+/// nothing else, and is forgotten too.
+pub fn discard(tx: &Transaction<'_>, document: DocumentId, hash: &str) -> Result<Option<bool>, StoreError> {
+    let sql =
+        "DELETE FROM uploads WHERE document = ?1 AND hash = ?2 AND server_ms IS NULL AND refused_code IS NOT NULL";
+    if tx.execute(sql, (document.to_string(), hash))? == 0 {
+        return Ok(None);
+    }
+    let alone = "DELETE FROM files WHERE hash = ?1 AND NOT EXISTS (SELECT 1 FROM uploads WHERE hash = ?1)";
+    Ok(Some(tx.execute(alone, [hash])? > 0))
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use fengqiao_mobile::{ListFilterInput, PhoneLibError, PhoneLibrary, SharedPhone};
+use fengqiao_mobile::{ListFilterInput, PhoneLibError, PhoneLibrary, SharedPhone, TransferPolicy};
 use sync_core::edit::Draft;
 use sync_core::ids::{AreaCode, DocumentId};
 use sync_core::shape::DocumentKind;
@@ -40,7 +40,7 @@ fn a_hand_over_does_not_mix_outboxes_and_shows_nothing_of_the_first_to_the_secon
     let left: Vec<_> = phone.people().unwrap().into_iter().map(|p| (p.login, p.unsent)).collect();
     assert_eq!(left, [("he".to_owned(), 1), ("baihua".to_owned(), 0)]);
     // What the first left goes in the background, as his.
-    let gone = phone.sync_others(None).unwrap();
+    let gone = phone.sync_others(None, None).unwrap();
     assert_eq!(gone.len(), 1);
     assert_eq!((gone[0].login.as_str(), gone[0].unsent, &gone[0].problem), ("he", 0, &None));
     let creator = |id| {
@@ -82,4 +82,27 @@ fn after_a_hand_over_the_pin_gives_the_phone_back_without_a_network() {
     let tells = names.iter().any(|n| n.to_string_lossy().contains("he") && n.to_string_lossy().len() < 8);
     assert!(!tells, "no file tells whose it is: {names:?}");
     assert!(SharedPhone::open_with(&dir, &[8; 32], host()).is_err(), "another key opens nothing");
+}
+
+#[test]
+fn after_a_hand_over_the_photos_of_the_first_go_by_his_own_session_when_the_network_allows_it() {
+    let world = World::new();
+    let dir = world.dir.path().join("shared");
+    let phone = SharedPhone::open_with(&dir, &[9; 32], Arc::new(TestHost::new(world.clock.clone()))).unwrap();
+    let he = sign_in(&phone, &world, "he");
+    let case = report(&he, "GM-BIYAN", "GM-BIYAN-01", "楼道堆物。");
+    let picture = tests::photos::photo(80, 320, 240);
+    let hash = he.attach_photo(case.to_string(), "楼道.jpg".into(), picture.clone()).unwrap().hash;
+    let baihua = sign_in(&phone, &world, "baihua");
+    let waits: Vec<_> = phone.people().unwrap().into_iter().map(|p| (p.login, p.attachments_waiting)).collect();
+    assert_eq!(waits, [("he".to_owned(), 1), ("baihua".to_owned(), 0)]);
+    let metered = TransferPolicy { is_metered: true, ..TransferPolicy::default() };
+    for (policy, left) in [(None, 1), (Some(metered), 1), (Some(TransferPolicy::default()), 0)] {
+        let gone = phone.sync_others(policy, None).unwrap();
+        let told: Vec<_> = gone.iter().map(|l| (l.login.as_str(), l.unsent, l.attachments_waiting)).collect();
+        assert_eq!((told, &gone[0].problem), (vec![("he", 0, left)], &None), "{policy:?}");
+    }
+    assert_eq!(he.attachment_bytes(hash.clone()).err(), Some(PhoneLibError::Locked), "and nothing is shown");
+    drop((he, baihua));
+    assert!(tests::tus::Tus::new(&world, "colleague").download(case, &hash, &[]).body == picture);
 }
