@@ -135,6 +135,7 @@ fn hazards_of_all_patrols_stand_on_one_page_and_are_put_right_there() {
     browser.see("社区主管");
     browser.press("tbody th a");
     browser.see("巡查记录");
+    browser.see("备注 已清理。");
     browser.look("patrol-rectified");
     // Said again, it is refused on the record, and what was typed stays.
     browser.unfold("details[id^=rectify]");

@@ -7,11 +7,11 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, ResponseError as _, web};
 use askama::Template;
 use sync_core::authority::Place;
-use sync_core::document::Touch;
+use sync_core::document::{ChangeHash, Touch};
 use sync_core::edit::Edit;
-use sync_core::event::{Body, EventKind};
+use sync_core::event::{Body, EventKind, TimelineEntry};
 use sync_core::fold::folded_case;
-use sync_core::ids::{DocumentId, UserId};
+use sync_core::ids::{DocumentId, EventId, UserId};
 use sync_core::patrol::PatrolState;
 use sync_core::shape::{DocumentKind, Holds};
 
@@ -26,6 +26,7 @@ use super::page::{self, Frame, Told};
 use super::parts::{self, ConflictView, Fact, PassageView};
 use super::see;
 use super::settle::{self, Outcome};
+use super::words::Words;
 use crate::app::App;
 use crate::areas;
 use crate::db::AnyConnection;
@@ -58,6 +59,10 @@ struct Happened {
     written: Moment,
     arrived: Moment,
     events: Vec<String>,
+    /// What the events say, each in a line.
+    said: Vec<String>,
+    /// Why they have no effect.
+    moot: Option<String>,
     deeds: Vec<Deed>,
     /// The change, if it can be put back.
     undo: Option<String>,
@@ -112,7 +117,24 @@ struct Around {
     names: BTreeMap<String, String>,
     cases: Vec<Choice>,
     changes: Changes,
+    /// The change by which each event was written.
+    written: BTreeMap<EventId, ChangeHash>,
     place: Place,
+}
+
+/// What an event of a patrol says, in words.
+fn said(state: &PatrolState, entry: &TimelineEntry, w: Words) -> Vec<String> {
+    let hazard = |id: &str| {
+        let item = state.hazards.get(id)?;
+        let text = |name: &str| item.fields.get(name).and_then(|v| v.as_str());
+        let parts = [text("kind").map(|code| w.code("hazard_kind", code)), text("note").map(str::to_owned)];
+        Some(parts.into_iter().flatten().collect::<Vec<_>>().join(" · "))
+    };
+    let line = |(name, value): (&String, &serde_json::Value)| match (name.as_str(), value.as_str()) {
+        ("hazard", Some(id)) => hazard(id).unwrap_or_else(|| w.t("preview-other")),
+        _ => format!("{} {}", w.of_code("body", name), format::value(value, None, w)),
+    };
+    entry.body.iter().map(line).collect()
 }
 
 fn around(conn: &mut AnyConnection, principal: &Principal, state: &PatrolState) -> Result<Around, Problem> {
@@ -133,7 +155,7 @@ fn around(conn: &mut AnyConnection, principal: &Principal, state: &PatrolState) 
         }
     }
     let changes = Changes::read(conn, &document, &sight, true)?.with_titles(&cases);
-    Ok(Around { names: areas::names(conn, &codes)?, cases, changes, place })
+    Ok(Around { names: areas::names(conn, &codes)?, cases, changes, written: document.event_changes(), place })
 }
 
 /// What a record is shown with after a form was sent.
@@ -150,7 +172,7 @@ async fn shown(visitor: Visitor, id: DocumentId, app: web::Data<App>, after: Aft
     let state = api::record(principal.clone(), web::Path::from(id), app.clone()).await?.into_inner().state;
     let read = state.clone();
     let found = app.run(move |conn| around(conn, &principal, &read)).await?;
-    let Around { names, cases, changes, place: lies } = found;
+    let Around { names, cases, changes, written, place: lies } = found;
     let named = |code: &str| names.get(code).map_or_else(|| code.to_owned(), Clone::clone);
     let shape = DocumentKind::Patrol.shape();
     let person = |id: UserId| match state.people.get(&id) {
@@ -176,7 +198,7 @@ async fn shown(visitor: Visitor, id: DocumentId, app: web::Data<App>, after: Aft
         }
     };
     let rectified = |id: &str| {
-        let done = |e: &&sync_core::event::TimelineEntry| {
+        let done = |e: &&TimelineEntry| {
             e.kind == EventKind::HazardRectified && e.stands() && e.text("hazard") == Some(id)
         };
         state.timeline.iter().find(done).map(|e| (person(e.by.user), format::moment(e.latest_ms())))
@@ -199,7 +221,11 @@ async fn shown(visitor: Visitor, id: DocumentId, app: web::Data<App>, after: Aft
         id: id.clone(),
     });
     let may = May::of(&visitor, &lies);
+    let written = &written;
+    let entries = |change: ChangeHash| state.timeline.iter().filter(move |e| written.get(&e.id) == Some(&change));
     let happened = changes.all.iter().map(|c| Happened {
+        said: entries(c.hash).flat_map(|e| said(&state, e, w)).collect(),
+        moot: entries(c.hash).find_map(|e| e.moot).map(|reason| w.of_code("moot", reason.as_str())),
         by: c.line.author.parse().map_or_else(|_| c.line.author.clone(), person),
         at_desk: c.line.device.is_none(),
         written: format::moment(c.line.written_ms),
