@@ -198,9 +198,8 @@ async fn shown(visitor: Visitor, id: DocumentId, app: web::Data<App>, after: Aft
         }
     };
     let rectified = |id: &str| {
-        let done = |e: &&TimelineEntry| {
-            e.kind == EventKind::HazardRectified && e.stands() && e.text("hazard") == Some(id)
-        };
+        let done =
+            |e: &&TimelineEntry| e.kind == EventKind::HazardRectified && e.stands() && e.text("hazard") == Some(id);
         state.timeline.iter().find(done).map(|e| (person(e.by.user), format::moment(e.latest_ms())))
     };
     let of_hazard = shape.collection("hazards").map_or(&[][..], |c| c.fields);
