@@ -146,7 +146,8 @@ pub fn backup(db: &Database, path: &Path) -> Result<u64, BackupError> {
     let file = create_private(&partial).map_err(failed)?;
     let mut out = BufWriter::new(file);
     out.write_all(MAGIC).map_err(failed)?;
-    let encoder = zstd::stream::write::Encoder::new(out, 6).map_err(failed)?;
+    let mut encoder = zstd::stream::write::Encoder::new(out, 6).map_err(failed)?;
+    encoder.include_checksum(true).map_err(failed)?;
     let mut writer = Writer { out: encoder, count: 0 };
     db.snapshot(|conn| dump(conn, &mut writer))?;
     let count = writer.count;
@@ -224,14 +225,10 @@ fn dump<W: Write>(conn: &mut AnyConnection, writer: &mut Writer<W>) -> Result<()
 /// Restores a backup into an empty database, all or nothing, and gives the journal a new identity; then recomputes every table,
 /// which can be repeated (`fengqiao rebuild`).
 pub fn restore(db: &Database, law: &Law, path: &Path, now_ms: i64, entropy: &dyn Entropy) -> Result<u64, BackupError> {
-    let failed = |source| BackupError::File { path: path.display().to_string(), source };
-    let mut file = BufReader::new(File::open(path).map_err(failed)?);
-    let mut magic = vec![0; MAGIC.len()];
-    file.read_exact(&mut magic).map_err(|_| BackupError::Broken("it is too short".into()))?;
-    if magic != MAGIC {
-        return Err(BackupError::Broken("it does not begin like one".into()));
-    }
-    let mut reader = zstd::stream::read::Decoder::new(file).map_err(failed)?;
+    // Once to its end before anything is done: there its checksum stands, and an altered word would be restored as if it had been so.
+    let unsound = |e| BackupError::Broken(format!("it cannot be read to its end: {e}"));
+    std::io::copy(&mut open(path)?, &mut std::io::sink()).map_err(unsound)?;
+    let mut reader = open(path)?;
     let count = db.transaction(|conn| -> Result<u64, BackupError> {
         let users: i64 = users::table.count().get_result(conn)?;
         let entries: i64 = journal_table::table.count().get_result(conn)?;
@@ -265,6 +262,18 @@ pub fn restore(db: &Database, law: &Law, path: &Path, now_ms: i64, entropy: &dyn
     rebuild::rebuild(db, law, true)?;
     db.transaction(|conn| proofs::restored(conn, now_ms))?;
     Ok(count)
+}
+
+/// Opens a backup where its records begin.
+fn open(path: &Path) -> Result<impl Read, BackupError> {
+    let failed = |source| BackupError::File { path: path.display().to_string(), source };
+    let mut file = BufReader::new(File::open(path).map_err(failed)?);
+    let mut magic = vec![0; MAGIC.len()];
+    file.read_exact(&mut magic).map_err(|_| BackupError::Broken("it is too short".into()))?;
+    if magic != MAGIC {
+        return Err(BackupError::Broken("it does not begin like one".into()));
+    }
+    zstd::stream::read::Decoder::new(file).map_err(failed)
 }
 
 fn next(reader: &mut impl Read) -> Result<Record, BackupError> {

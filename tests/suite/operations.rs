@@ -143,6 +143,15 @@ fn a_cut_or_altered_backup_is_refused_whole() {
         let refused = server::backup::restore(&db, &law, &cut, 0, &server::clock::SystemEntropy);
         assert!(matches!(refused, Err(server::backup::BackupError::Broken(_))), "{n} bytes: {refused:?}");
     }
+    // One bit is enough, wherever it stands.
+    for at in [bytes.len() / 4, bytes.len() / 2, bytes.len() * 3 / 4, bytes.len() - 2] {
+        let altered = world.dir.path().join("altered.backup");
+        let mut other = bytes.clone();
+        other[at] ^= 1;
+        std::fs::write(&altered, other).unwrap();
+        let refused = server::backup::restore(&db, &law, &altered, 0, &server::clock::SystemEntropy);
+        assert!(matches!(refused, Err(server::backup::BackupError::Broken(_))), "byte {at}: {refused:?}");
+    }
     server::backup::restore(&db, &law, &file, 0, &server::clock::SystemEntropy).unwrap();
 }
 
