@@ -25,8 +25,8 @@ use workload::COMMUNITIES;
 pub(crate) const PASSWORD: &str = "maple-bridge-morning";
 /// How many phones sync at the same time.
 const AT_ONCE: usize = 16;
-const EDITS_ONE_BY_ONE: usize = 500;
-const WRITERS_OF_ONE_FILE: usize = 50;
+const EDITS_ONE_BY_ONE_MAX: usize = 500;
+const WRITERS_OF_ONE_FILE_MAX: usize = 50;
 const EDITS_OF_EACH: usize = 20;
 
 /// How large a morning.
@@ -34,6 +34,18 @@ pub(crate) struct Size {
     pub(crate) devices: usize,
     pub(crate) cases: usize,
     pub(crate) postgres: bool,
+}
+
+impl Size {
+    /// Edits of the fourth phase: 500 in a morning of 100 phones with 20 files each, fewer in a smaller one.
+    fn edits_one_by_one(&self) -> usize {
+        (self.devices * self.cases / 4).clamp(4, EDITS_ONE_BY_ONE_MAX)
+    }
+
+    /// Phones of the fifth phase: 50 in a morning of 100 phones, fewer in a smaller one.
+    fn writers_of_one_file(&self) -> usize {
+        (self.devices / 2).clamp(2, WRITERS_OF_ONE_FILE_MAX)
+    }
 }
 
 struct Bench {
@@ -73,7 +85,7 @@ pub(crate) fn people(devices: usize) -> String {
     for n in 0..devices {
         user(&format!("worker-{n}"), &format!("网格员{}", n + 1), "grid_worker", &grid(n).1);
     }
-    for n in 0..WRITERS_OF_ONE_FILE {
+    for n in 0..WRITERS_OF_ONE_FILE_MAX.min(devices.max(2)) {
         user(&format!("mediator-{n}"), &format!("调解员{}", n + 1), "mediator", COMMUNITIES[0]);
     }
     user("street", "街道主管", "supervisor", "440311001");
@@ -186,8 +198,8 @@ pub(crate) fn run(size: &Size) -> Value {
         "the new phone has all"
     );
     summary["p3"] = pull(&supervisor);
-    summary["p4"] = p4(&phones[0], &supervisor, &documents[0]);
-    let (server, p5, shared) = p5(&bench, server, &phones[0]);
+    summary["p4"] = p4(&phones[0], &supervisor, &documents[0], size.edits_one_by_one());
+    let (server, p5, shared) = p5(&bench, server, &phones[0], size.writers_of_one_file());
     summary["p5"] = p5;
     summary["p6"] = p6(&bench, server, &phones, &documents, shared);
     summary["floor"] = floor::measure(&bench.dir, size, &phones[0], documents[0][0]);
@@ -239,9 +251,9 @@ fn pull(phone: &PhoneLibrary) -> Value {
 }
 
 /// Single edits by an online phone, in turn to each of its files: to the acknowledgement, and to another phone's store.
-fn p4(writer: &PhoneLibrary, reader: &PhoneLibrary, files: &[DocumentId]) -> Value {
+fn p4(writer: &PhoneLibrary, reader: &PhoneLibrary, files: &[DocumentId], edits: usize) -> Value {
     let (mut acknowledged, mut seen, mut bytes) = (Vec::new(), Vec::new(), 0);
-    for n in 0..EDITS_ONE_BY_ONE {
+    for n in 0..edits {
         let edit = event(EventKind::Note, json!({"text": format!("第{}次联系双方，约定后续安排。", n + 1)}));
         let file = files[n % files.len()];
         let begun = Instant::now();
@@ -254,21 +266,20 @@ fn p4(writer: &PhoneLibrary, reader: &PhoneLibrary, files: &[DocumentId]) -> Val
         seen.push(ms(begun));
     }
     let notes: usize = files.iter().map(|f| reader.core().case(*f).expect("the file").timeline.len()).sum();
-    assert!(notes >= EDITS_ONE_BY_ONE, "the other phone has every edit");
+    assert!(notes >= edits, "the other phone has every edit");
     json!({
         "ack_p50_ms": rounded(percentile(&mut acknowledged, 50)), "ack_p99_ms": rounded(percentile(&mut acknowledged, 99)),
         "seen_p50_ms": rounded(percentile(&mut seen, 50)), "seen_p99_ms": rounded(percentile(&mut seen, 99)),
-        "edits": EDITS_ONE_BY_ONE, "bytes_up_per_edit": bytes / u64::try_from(EDITS_ONE_BY_ONE).expect("small"),
+        "edits": edits, "bytes_up_per_edit": bytes / u64::try_from(edits).expect("small"),
     })
 }
 
 /// Many phones with edits to one same file.
-fn p5(bench: &Bench, server: Process, reporter: &PhoneLibrary) -> (Process, Value, DocumentId) {
+fn p5(bench: &Bench, server: Process, reporter: &PhoneLibrary, writers: usize) -> (Process, Value, DocumentId) {
     let (community, grid) = grid(0);
     let shared = reporter.core().create(&workload::case(community, &grid, 0)).expect("a case file");
     reporter.sync(None, None).expect("a sync");
-    let writers: Vec<_> =
-        (0..WRITERS_OF_ONE_FILE).map(|n| bench.phone(&server.url, &format!("mediator-{n}"))).collect();
+    let writers: Vec<_> = (0..writers).map(|n| bench.phone(&server.url, &format!("mediator-{n}"))).collect();
     for (n, writer) in writers.iter().enumerate() {
         for i in 0..EDITS_OF_EACH {
             let edit = event(EventKind::Note, json!({"text": format!("调解员{}第{}次记录。", n + 1, i + 1)}));
@@ -281,7 +292,7 @@ fn p5(bench: &Bench, server: Process, reporter: &PhoneLibrary) -> (Process, Valu
     let reports = all_sync(&writers);
     let took = ms(begun);
     assert!(reports.iter().all(|r| r.sent == EDITS_OF_EACH as u64), "everything was acknowledged");
-    let rows = WRITERS_OF_ONE_FILE * EDITS_OF_EACH;
+    let rows = writers.len() * EDITS_OF_EACH;
     let last = &writers[writers.len() - 1];
     last.sync(None, None).expect("a sync");
     let there =
