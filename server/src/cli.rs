@@ -195,12 +195,16 @@ pub(crate) fn say(text: &str) -> Result<(), Failure> {
 }
 
 fn told(error: &(dyn Error + 'static), code: u8) -> ExitCode {
-    let mut text = format!("fengqiao: {error}\n");
+    let mut text = format!("fengqiao: {error}");
     let mut cause = error.source();
     while let Some(error) = cause {
-        text.push_str(&format!("  because: {error}\n"));
+        // Many an error says what it is because of.
+        if !text.contains(&error.to_string()) {
+            text.push_str(&format!("; because: {error}"));
+        }
         cause = error.source();
     }
+    text.push('\n');
     // There is nobody left to tell when this fails too.
     let _ = std::io::stderr().lock().write_all(text.as_bytes());
     ExitCode::from(code)

@@ -72,7 +72,11 @@ pub enum RulesError {
 impl Rules {
     /// Reads a rule file.
     pub fn parse(text: &str) -> Result<Self, RulesError> {
-        let rules: Self = toml::from_str(text).map_err(|e| RulesError::Unreadable(e.to_string()))?;
+        let rules: Self = toml::from_str(text).map_err(|e| {
+            let before = e.span().and_then(|s| text.get(..s.start)).unwrap_or_default();
+            let line = before.lines().count().max(1);
+            RulesError::Unreadable(format!("line {line}: {}", e.message().replace('\n', "; ")))
+        })?;
         let mut seen = BTreeSet::new();
         for rule in &rules.rules {
             // A slip of the pen must not delete what the law wants kept.

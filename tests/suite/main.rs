@@ -7,6 +7,7 @@ mod attachments;
 mod audit;
 mod authority_coverage;
 mod bad_input;
+mod command_line;
 mod erasure;
 mod growth;
 mod hand;
