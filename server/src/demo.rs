@@ -1,62 +1,32 @@
 //! The demo: a server, several phones and the seed's case, replayed on a clock on which hours pass in seconds. What it counts at
 //! the end it has compared, not assumed.
 
+mod compare;
 mod desk;
+mod idle;
 mod phones;
+mod picture;
 mod story;
 mod tell;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use diesel::prelude::*;
-use serde::Serialize;
 use server::cli::DemoArgs;
 use server::clock::{DemoClock, SystemEntropy};
 use server::config::Config;
-use server::db::tables::quarantine;
 use server::run::RunningServer;
 use sync_core::calendar::beijing_ms;
-use sync_core::document::ChangeHash;
-use sync_core::event::EventKind;
 use sync_core::fold::fold_case;
 use sync_core::ids::DocumentId;
-use sync_core::shape::DocumentKind;
 use sync_core::time::Clock;
 
 use phones::DemoPhone;
 use tell::Teller;
 
 type Fallible<T> = Result<T, Box<dyn Error + Send + Sync>>;
-
-/// What the demo found when it compared.
-#[derive(Debug, Serialize)]
-struct Summary {
-    phones: usize,
-    offline_edits: usize,
-    changes_synced: u64,
-    conflicts_found: usize,
-    conflicts_settled: usize,
-    conflicts_open: usize,
-    closed_without_knowing: usize,
-    quarantined: usize,
-    escalations: usize,
-    withdrawn: usize,
-    cases: Vec<CaseSummary>,
-    lost: usize,
-    diverged: usize,
-    seconds: f64,
-}
-
-#[derive(Debug, Serialize)]
-struct CaseSummary {
-    id: DocumentId,
-    title: String,
-    status: &'static str,
-    level: &'static str,
-}
 
 /// The running demo.
 struct Demo {
@@ -72,10 +42,15 @@ struct Demo {
 pub(crate) fn run(args: &DemoArgs, config: Config) -> Fallible<()> {
     let begun = Instant::now();
     let dir = tempfile::tempdir()?;
-    let clock = Arc::new(DemoClock::starting_at(beijing_ms(2019, 5, 17, 8, 30)));
-    let database =
-        if args.keep_database { config.database.clone() } else { dir.path().join("demo.db").display().to_string() };
-    let config = Config { database, scheduler_interval_ms: 20, ..config };
+    // The Monday before: one phone has been silent since.
+    let clock = Arc::new(DemoClock::starting_at(beijing_ms(2019, 5, 13, 9, 0)));
+    let (database, objects) = if args.keep_database {
+        (config.database.clone(), config.objects.clone())
+    } else {
+        let inside = |name: &str| dir.path().join(name).display().to_string();
+        (inside("demo.db"), inside("objects"))
+    };
+    let config = Config { database, objects, scheduler_interval_ms: 20, ..config };
     let app = server::app::App::open(config, clock.clone(), true)?;
     let server = server::run::serve_app(Arc::new(app))?;
     let plan = server::areas::parse("import.toml", schema::DEMO_IMPORT.as_bytes())?;
@@ -86,6 +61,9 @@ pub(crate) fn run(args: &DemoArgs, config: Config) -> Fallible<()> {
     story::replay(&mut demo)?;
     let summary = demo.compare(begun)?;
     demo.tell("compared", &[("lost", &summary.lost.to_string()), ("diverged", &summary.diverged.to_string())])?;
+    if let Some(what) = summary.missing() {
+        return Err(format!("a page would have nothing to show: {what}").into());
+    }
     let failed = summary.lost + summary.diverged > 0;
     if args.exit {
         demo.teller.summary(&summary)?;
@@ -96,6 +74,7 @@ pub(crate) fn run(args: &DemoArgs, config: Config) -> Fallible<()> {
         // A program reads the last line, a person the last screen.
         if args.json {
             demo.tell("serving", &[("url", &url)])?;
+            demo.teller.logins(&plan)?;
             demo.teller.summary(&summary)?;
         } else {
             demo.teller.summary(&summary)?;
@@ -139,71 +118,5 @@ impl Demo {
         let mut conn = self.server.app.db.get()?;
         let document = server::journal::load(&mut conn, id)?.ok_or("the server does not have the case")?;
         Ok(fold_case(&document))
-    }
-
-    /// Syncs every phone until nothing moves any more, then compares each with the server, and all that was ever typed with what
-    /// the server has.
-    fn compare(&mut self, begun: Instant) -> Fallible<Summary> {
-        for _ in 0..3 {
-            for phone in self.phones.values_mut() {
-                phone.sync()?;
-            }
-        }
-        let app = self.server.app.clone();
-        let mut conn = app.db.get()?;
-        let mut documents: BTreeMap<DocumentId, sync_core::document::Document> = BTreeMap::new();
-        let mut diverged = 0;
-        for phone in self.phones.values() {
-            for id in phone.core().documents()? {
-                let here = phone.core().document(id)?;
-                let Some(there) = server::journal::load(&mut conn, id)? else {
-                    diverged += 1;
-                    continue;
-                };
-                let same = match here.meta().kind {
-                    DocumentKind::Case => fold_case(&here) == fold_case(&there),
-                    DocumentKind::Patrol => sync_core::fold::fold_patrol(&here) == sync_core::fold::fold_patrol(&there),
-                };
-                if !same || here.heads() != there.heads() {
-                    diverged += 1;
-                }
-                documents.insert(id, there);
-            }
-        }
-        let waiting = quarantine::table.filter(quarantine::state.eq("waiting")).select(quarantine::hash);
-        let aside: BTreeSet<Vec<u8>> = waiting.load::<Vec<u8>>(&mut *conn)?.into_iter().collect();
-        let kept = |made: &(DocumentId, ChangeHash)| {
-            documents.get(&made.0).is_some_and(|d| d.has(&made.1)) || aside.contains(made.1.0.as_slice())
-        };
-        let lost = self.phones.values().flat_map(|p| &p.made).filter(|made| !kept(made)).count();
-        let states: Vec<_> =
-            documents.values().filter(|d| d.meta().kind == DocumentKind::Case).map(fold_case).collect();
-        let raised =
-            || states.iter().flat_map(|s| &s.timeline).filter(|e| e.kind == EventKind::Escalation && e.moot.is_none());
-        let open: usize = states.iter().map(|s| s.conflicts.len() + s.passages.len()).sum();
-        Ok(Summary {
-            phones: self.phones.len(),
-            offline_edits: self.phones.values().map(|p| p.made.len()).sum(),
-            changes_synced: self.phones.values().map(|p| p.sent).sum(),
-            conflicts_found: self.conflicts_found,
-            conflicts_settled: self.conflicts_found.saturating_sub(open),
-            conflicts_open: open,
-            closed_without_knowing: states.iter().filter(|s| !s.closed_without_knowing.is_empty()).count(),
-            quarantined: aside.len(),
-            escalations: raised().count(),
-            withdrawn: raised().filter(|e| e.withdrawn.is_some()).count(),
-            cases: states
-                .iter()
-                .map(|s| CaseSummary {
-                    id: s.id,
-                    title: s.text("title").unwrap_or_default().to_owned(),
-                    status: s.status.as_str(),
-                    level: s.level.as_str(),
-                })
-                .collect(),
-            lost,
-            diverged,
-            seconds: (begun.elapsed().as_secs_f64() * 100.0).round() / 100.0,
-        })
     }
 }

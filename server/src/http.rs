@@ -39,6 +39,7 @@ use actix_web::{Error, HttpRequest, web};
 use sync_core::limits;
 
 use crate::app::App;
+pub use console::role_names;
 use problem::Problem;
 
 /// The largest JSON body accepted.

@@ -1,6 +1,10 @@
 //! The pages in a real browser against the real server: what a supervisor sees and does.
 
+mod decisions;
+mod demo;
+mod hall;
 mod lists;
+mod pages;
 mod support;
 
 use fengqiao_mobile::TransferPolicy;

@@ -6,6 +6,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use fantoccini::wd::Capabilities;
 use fantoccini::{Client, ClientBuilder, Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -18,7 +20,7 @@ const AXE: &str = "axe-core@4.10.3";
 /// Nobody waits longer for a page to show something.
 const PATIENCE: Duration = Duration::from_secs(15);
 /// The windows in which every page is looked at: a desk and a phone.
-const SIZES: [(&str, u32, u32); 2] = [("desk", 1366, 768), ("phone", 390, 844)];
+pub const SIZES: [(&str, u32, u32); 2] = [("desk", 1366, 768), ("phone", 390, 844)];
 
 fn target() -> PathBuf {
     let exe = std::env::current_exe().expect("this program has a path");
@@ -85,6 +87,11 @@ pub struct Browser {
 impl Browser {
     /// Opens a browser on the world's server.
     pub fn new(world: &World) -> Self {
+        Self::at(world.url())
+    }
+
+    /// Opens a browser on a server.
+    pub fn at(base: String) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let driver = Driver::start();
         let arguments = ["--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"];
@@ -94,7 +101,7 @@ impl Browser {
         let client = runtime.block_on(async {
             ClientBuilder::new(HttpConnector::new()).capabilities(wish).connect(&driver.url).await.expect("a session")
         });
-        let browser = Self { runtime, client, base: world.url(), driver };
+        let browser = Self { runtime, client, base, driver };
         browser.resize(SIZES[0].1, SIZES[0].2);
         browser
     }
@@ -107,14 +114,57 @@ impl Browser {
     }
 
     pub fn sign_in(&self, login: &str) {
+        self.sign_in_with(login, &World::password(login));
+    }
+
+    pub fn sign_in_with(&self, login: &str, password: &str) {
         self.open("/sign-in");
         self.fill("input[name=login]", login);
-        self.fill("input[name=password]", &World::password(login));
+        self.fill("input[name=password]", password);
         self.press("button.main");
     }
 
+    /// The next person at the same browser.
+    pub fn forget(&self) {
+        self.runtime.block_on(self.client.delete_all_cookies()).expect("no cookies");
+    }
+
+    /// As wide as asked for: a window itself is never narrower than 500.
     pub fn resize(&self, width: u32, height: u32) {
-        self.runtime.block_on(self.client.set_window_size(width, height)).expect("a window");
+        let size = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
+        self.devtools("Emulation.setDeviceMetricsOverride", &size);
+    }
+
+    /// A word to the browser's own tools.
+    pub fn devtools(&self, command: &str, parameters: &Value) -> Value {
+        let session = self.runtime.block_on(self.client.session_id()).expect("a session").unwrap_or_default();
+        let mut answer = ureq::post(format!("{}/session/{session}/goog/cdp/execute", self.driver.url))
+            .send_json(json!({ "cmd": command, "params": parameters }))
+            .unwrap_or_else(|e| panic!("{command}: {e}"));
+        let limit = 100 << 20;
+        let told = answer.body_mut().with_config().limit(limit).read_json::<Value>();
+        told.unwrap_or_else(|e| panic!("{command}: {e}"))["value"].clone()
+    }
+
+    /// Keeps a picture of the whole page.
+    pub fn picture(&self, name: &str) {
+        let sizes = self.devtools("Page.getLayoutMetrics", &json!({}));
+        let (width, height) = (&sizes["cssContentSize"]["width"], &sizes["cssContentSize"]["height"]);
+        let clip = json!({ "x": 0, "y": 0, "width": width, "height": height, "scale": 1 });
+        let wish = json!({ "format": "png", "captureBeyondViewport": true, "clip": clip });
+        let picture = self.devtools("Page.captureScreenshot", &wish);
+        let bytes = STANDARD.decode(picture["data"].as_str().expect("a picture")).expect("a picture");
+        let folder = target().join("screenshots");
+        std::fs::create_dir_all(&folder).expect("a folder");
+        std::fs::write(folder.join(format!("{name}.png")), bytes).expect("a file");
+    }
+
+    /// Chooses what has this value.
+    pub fn choose(&self, css: &str, value: &str) {
+        self.runtime.block_on(async {
+            let field = self.client.find(Locator::Css(css)).await.unwrap_or_else(|e| panic!("{css}: {e}"));
+            field.select_by_value(value).await.unwrap_or_else(|e| panic!("{css} {value}: {e}"));
+        });
     }
 
     pub fn open(&self, path: &str) {
@@ -190,12 +240,9 @@ impl Browser {
 
     /// Looks at the page in both windows, keeps a picture of each, and asks axe.
     pub fn look(&self, name: &str) {
-        let folder = target().join("screenshots");
-        std::fs::create_dir_all(&folder).expect("a folder");
         for (size, width, height) in SIZES {
             self.resize(width, height);
-            let picture = self.runtime.block_on(self.client.screenshot()).expect("a picture");
-            std::fs::write(folder.join(format!("{name}-{size}.png")), picture).expect("a file");
+            self.picture(&format!("{name}-{size}"));
             let wide = self.script("return document.documentElement.scrollWidth - window.innerWidth");
             assert!(wide.as_i64().unwrap_or(0) <= 1, "{name} is wider than a {size}: {wide}");
             self.accessible(&format!("{name} ({size})"));

@@ -8,6 +8,7 @@ mod audit;
 mod authority_coverage;
 mod bad_input;
 mod command_line;
+mod elsewhere;
 mod erasure;
 mod growth;
 mod hand;

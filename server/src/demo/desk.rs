@@ -14,8 +14,9 @@ use sync_core::role::Role;
 use sync_core::shape::DocumentKind;
 use sync_core::time::Clock;
 
+use super::phones::DemoPhone;
 use super::story::{draft, set, write};
-use super::{Demo, Fallible};
+use super::{Demo, Fallible, picture};
 
 const WAGES: &str = "两名工人到大厅反映,工地上月工资尚未发放,情绪平稳,希望大厅帮助协调。";
 
@@ -25,6 +26,14 @@ pub(super) struct Matters {
     wages: DocumentId,
     /// Things stored in a stairway.
     stairway: DocumentId,
+}
+
+/// On Monday somebody signs in on a phone, syncs, and puts it into a drawer. It is no part of what is compared: nothing was written on it.
+pub(super) fn put_away(demo: &Demo) -> Fallible<()> {
+    let plan = server::areas::parse("import.toml", schema::DEMO_IMPORT.as_bytes())?;
+    let mediator = plan.logins().find(|(login, ..)| *login == "mediator").ok_or("a login is missing")?;
+    DemoPhone::sign_in(demo.dir.path(), demo.clock.clone(), &demo.server.url(), mediator)?.sync()?;
+    Ok(())
 }
 
 /// A patrol of the second grid, what the captain reports and what workers tell at the hall; the hall receives both.
@@ -61,7 +70,9 @@ pub(super) fn reported(demo: &mut Demo) -> Fallible<Matters> {
         ],
     )?;
     let stairway = captain.create(&stairway)?;
+    captain.attach(stairway, "楼梯口杂物.jpg", picture::stairway(1)?)?;
     captain.sync()?;
+    captain.send_photos()?;
     demo.until(13, 45);
     let receptionist = demo.phone("receptionist")?;
     receptionist.sync()?;
@@ -163,6 +174,8 @@ fn closed_unseen(demo: &mut Demo, case: DocumentId) -> Fallible<()> {
         EventKind::FactAdded,
         json!({"fact": "三楼住户不同意,要求当面说清", "bears_on": "objection"}),
     )?;
+    // It is sent after the texts, when the phone has a better network; for now the file knows of it.
+    captain.attach(case, "三楼楼梯口.jpg", picture::stairway(3)?)?;
     demo.until(17, 5);
     let receptionist = demo.phone("receptionist")?;
     receptionist.event(case, EventKind::OralAgreement, json!({"terms": "一楼住户当日清理楼梯口杂物"}))?;
@@ -181,6 +194,9 @@ fn refused(demo: &mut Demo, case: DocumentId) -> Fallible<()> {
     demo.until(17, 10);
     let colleague = demo.phone("colleague")?;
     colleague.event(case, EventKind::HomeVisit, json!({"note": "到宿舍逐户走访,共 11 人未领到工资"}))?;
+    demo.until(17, 12);
+    let colleague = demo.phone("colleague")?;
+    colleague.event(case, EventKind::FactAdded, json!({"fact": "其中 3 人表示明天到街道反映", "bears_on": "other"}))?;
     demo.until(17, 25);
     demo.phone("colleague")?.sync()?;
     let waiting: i64 = quarantine::table

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use fengqiao_mobile::PhoneLibrary;
+use fengqiao_mobile::{PhoneLibrary, TransferPolicy};
 use server::clock::{DemoClock, SystemEntropy};
 use sync_core::document::ChangeHash;
 use sync_core::edit::{Draft, Edit};
@@ -84,6 +84,19 @@ impl DemoPhone {
     pub(super) fn event(&mut self, id: DocumentId, kind: EventKind, body: serde_json::Value) -> Fallible<()> {
         let body = serde_json::from_value(body)?;
         self.edit(id, &[Edit::AddEvent { kind, body }]).map(|_| ())
+    }
+
+    /// Attaches a photo, offline.
+    pub(super) fn attach(&mut self, id: DocumentId, name: &str, photo: Vec<u8>) -> Fallible<()> {
+        self.library.attach_photo(id.to_string(), name.to_owned(), photo)?;
+        let last = self.core().document(id)?.history().pop();
+        self.made.extend(last.map(|c| (id, c.hash)));
+        Ok(())
+    }
+
+    /// Sends the photos that wait; gives how many the server has since.
+    pub(super) fn send_photos(&mut self) -> Fallible<u64> {
+        Ok(self.library.transfer_attachments(TransferPolicy::default(), None, None)?.uploaded)
     }
 
     /// Syncs to the end; gives how many changes were acknowledged.

@@ -8,7 +8,7 @@ use sync_core::shape::DocumentKind;
 use sync_core::time::Clock;
 
 use super::phones::DemoPhone;
-use super::{Demo, Fallible, desk};
+use super::{Demo, Fallible, desk, idle, picture};
 
 const LOGINS: [&str; 9] = [
     "he",
@@ -49,17 +49,22 @@ pub(super) fn draft(kind: DocumentKind, community: &str, edits: Vec<Edit>) -> Fa
 
 /// Replays the day.
 pub(super) fn replay(demo: &mut Demo) -> Fallible<()> {
+    desk::put_away(demo)?;
+    demo.until(8, 30);
     demo.tell("intro", &[])?;
     sign_in(demo)?;
     let case = morning(demo)?;
     let other = baihua(demo)?;
+    let workers = idle::visited(demo)?;
     reported(demo, case)?;
     apart(demo, case)?;
     let copy = duplicate(demo, case)?;
-    received(demo, case, copy)?;
+    received(demo, case, copy, workers)?;
     climbs(demo, other)?;
+    idle::raised(demo, workers)?;
     let matters = desk::reported(demo)?;
     mediated(demo, case)?;
+    idle::proved(demo, workers)?;
     settled(demo, case)?;
     desk::end_of_day(demo, &matters)?;
     if demo.case(other)?.status.is_open() {
@@ -87,7 +92,8 @@ fn sign_in(demo: &mut Demo) -> Fallible<()> {
         phone.sync()?;
         demo.phones.insert(login, phone);
     }
-    demo.tell("signed_in", &[("phones", &LOGINS.len().to_string())])
+    demo.tell("signed_in", &[("phones", &LOGINS.len().to_string())])?;
+    demo.tell("put_away", &[])
 }
 
 fn morning(demo: &mut Demo) -> Fallible<DocumentId> {
@@ -134,6 +140,7 @@ fn morning(demo: &mut Demo) -> Fallible<DocumentId> {
     )?;
     let case = he.create(&case)?;
     he.event(case, EventKind::OnScene, json!({"note": "当场制止,安抚情绪"}))?;
+    he.attach(case, "水利组17-5栋门口.jpg", picture::gate()?)?;
     he.edit(
         patrol,
         &[
@@ -186,7 +193,11 @@ fn baihua(demo: &mut Demo) -> Fallible<DocumentId> {
 
 fn reported(demo: &mut Demo, case: DocumentId) -> Fallible<()> {
     demo.until(9, 31);
-    let sent = demo.phone("he")?.sync()?;
+    let he = demo.phone("he")?;
+    let sent = he.sync()?;
+    if he.send_photos()? != 1 {
+        return Err("the photo was to reach the server".into());
+    }
     demo.scheduled()?;
     let state = demo.case(case)?;
     let reports = state.timeline.iter().filter(|e| e.kind == EventKind::FlashReport && e.stands()).count();
@@ -251,7 +262,7 @@ fn duplicate(demo: &mut Demo, case: DocumentId) -> Fallible<DocumentId> {
     Ok(copy)
 }
 
-fn received(demo: &mut Demo, case: DocumentId, copy: DocumentId) -> Fallible<()> {
+fn received(demo: &mut Demo, case: DocumentId, copy: DocumentId, workers: DocumentId) -> Fallible<()> {
     demo.until(10, 0);
     let director = demo.phone("mediation-director")?;
     director.sync()?;
@@ -263,6 +274,7 @@ fn received(demo: &mut Demo, case: DocumentId, copy: DocumentId) -> Fallible<()>
     for login in ["station-head", "legal-adviser", "mediation-director"] {
         demo.phone(login)?.sync()?;
     }
+    idle::received(demo, workers)?;
     demo.until(11, 0);
     let director = demo.phone("mediation-director")?;
     director.event(

@@ -5,9 +5,12 @@ use std::io::Write as _;
 
 use serde::Deserialize;
 use serde_json::json;
+use server::http::role_names;
 use sync_core::calendar::beijing_text;
+use sync_core::role::Role;
 
-use super::{Fallible, Summary};
+use super::Fallible;
+use super::compare::Summary;
 
 #[derive(Deserialize)]
 struct Message {
@@ -65,15 +68,21 @@ impl Teller {
         line(&format!("{}  {zh}\n       {en}\n", at.split(' ').nth(1).unwrap_or_default()))
     }
 
-    /// Lists the logins.
+    /// Lists the logins: for each what he is and where, for a program one object each.
     pub(super) fn logins(&self, plan: &server::areas::Plan) -> Fallible<()> {
-        if self.json {
-            return Ok(());
-        }
         for (login, name, password) in plan.logins() {
-            line(&format!("       {login:<20} {password:<26} {name}"))?;
+            let roles = plan.roles_of(login).map(|(role, area, area_name)| (role, role_names(role), area, area_name));
+            if self.json {
+                let object = |(role, _, area, area_name): (Role, _, _, _)| json!({ "role": role.as_str(), "area": area, "area_name": area_name });
+                let roles: Vec<_> = roles.map(object).collect();
+                line(&json!({ "login": login, "password": password, "name": name, "roles": roles }).to_string())?;
+                continue;
+            }
+            let words = roles.map(|(_, [zh, en], _, area)| format!("{zh} {en}, {area}"));
+            let words = words.collect::<Vec<_>>().join("; ");
+            line(&format!("       {login:<20} {password:<26} {name} ({words})"))?;
         }
-        line("")
+        if self.json { Ok(()) } else { line("") }
     }
 
     /// The summary: JSON in one line at the end, or a small table.

@@ -34,6 +34,13 @@ mod words;
 use actix_web::http::header::LOCATION;
 use actix_web::middleware::from_fn;
 use actix_web::{HttpResponse, web};
+use sync_core::reference::Lang;
+use sync_core::role::Role;
+
+/// What a role is called on the pages, in Chinese and in English.
+pub fn role_names(role: Role) -> [String; 2] {
+    [Lang::Zh, Lang::En].map(|lang| words::Words { lang }.of_code("role", role.as_str()))
+}
 
 pub(super) use problems::for_people;
 
