@@ -229,12 +229,8 @@ impl Desk {
 
 /// The forms that can be sent to a route; one empty one for what only shows.
 fn forms<'a>(path: &str, there: &'a There) -> Vec<Vec<(&'static str, &'a str)>> {
-    let settle = vec![
-        ("act", "value"),
-        ("path", "people_involved"),
-        ("write", there.name("conflict")),
-        ("seen", "999999999"),
-    ];
+    let settle =
+        vec![("act", "value"), ("path", "people_involved"), ("write", there.name("conflict")), ("seen", "999999999")];
     match path.rsplit('/').next().unwrap() {
         "events" => vec![vec![("kind", "note"), ("body.text", "一")], vec![("kind", "on_scene")]],
         "fields" => vec![vec![("path", "title"), ("value", "改个题目"), ("seen", "999999999")]],
@@ -304,9 +300,10 @@ fn nothing_of_another_community_can_be_reached_by_any_route_of_the_pages() {
             requests.extend(forms(&path, &there).into_iter().map(|form| (method.clone(), at.clone(), form)));
         }
     }
-    requests.extend(["?at=1", "?when=2019-05-17T09:00"].map(|q| {
-        ("GET".to_owned(), format!("/cases/{}{q}", there.case), Vec::new())
-    }));
+    requests.extend(
+        ["?at=1", "?when=2019-05-17T09:00"]
+            .map(|q| ("GET".to_owned(), format!("/cases/{}{q}", there.case), Vec::new())),
+    );
     assert!(requests.len() > 15, "{requests:?}");
     for (method, path, form) in &requests {
         for (login, desk) in STRANGERS.iter().zip(&desks) {

@@ -23,7 +23,10 @@ pub(super) fn visited(demo: &mut Demo) -> Fallible<DocumentId> {
             set("place.detail", "黑臭水治理工程工地宿舍"),
             set("report.channel", "patrol"),
             set("people_involved", 6),
-            write("narrative", "走访工地宿舍,6名工人反映工程一直未能开工,闲置等待,询问来深的日常费用由谁承担,情绪平稳。"),
+            write(
+                "narrative",
+                "走访工地宿舍,6名工人反映工程一直未能开工,闲置等待,询问来深的日常费用由谁承担,情绪平稳。",
+            ),
         ],
     )?;
     let workers = colleague.create(&workers)?;

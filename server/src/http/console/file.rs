@@ -21,7 +21,7 @@ use super::gate::Visitor;
 use super::moments::{self, Moments, Then};
 use super::page::{self, Frame};
 use super::parts::{
-    Attached, ConflictView, Due, Fact, Judged, PassageView, attached, conflicts, dues, facts, item, named_event,
+    self, Attached, ConflictView, Due, Fact, Judged, PassageView, attached, conflicts, dues, facts, item, named_event,
     passages, pointer,
 };
 use super::reveal;
@@ -62,6 +62,8 @@ struct FilePage {
     unknowing: Vec<Judged>,
     evidence: Vec<Judged>,
     dues: Vec<Due>,
+    /// How many limits are settled, by what became of them.
+    settled: Vec<(String, &'static str, usize)>,
     duplicates: Vec<Choice>,
     forms: Vec<EventForm>,
     rarer: Vec<EventForm>,
@@ -244,6 +246,7 @@ pub(super) async fn shown(
         Some(then) => obligations(&state, &app.law.rules, &app.law.calendar, then.at_ms),
         None => file.obligations,
     };
+    let dues = dues(&state, &due, app, w);
     let title = state.text("title").map_or_else(|| short(&state.narrative), str::to_owned);
     let frame = Frame::new(&visitor, "cases", title.clone(), app.now_ms());
     let page = FilePage {
@@ -273,7 +276,8 @@ pub(super) async fn shown(
         passages: passages(&state.passages, &person, w),
         unknowing,
         evidence,
-        dues: dues(&state, &due, app, w),
+        settled: parts::settled(&dues),
+        dues,
         duplicates,
         forms: common.iter().filter_map(form).collect(),
         is_rarer_open: refused.and_then(Refused::kind).is_some_and(|kind| rarer.contains(&kind)),

@@ -25,7 +25,15 @@ pub(super) struct Fact {
     pub(super) link: Option<String>,
 }
 
+/// Characters of a value that needs a line of its own.
+const LONG: usize = 18;
+
 impl Fact {
+    /// Whether it is more than fits beside another one.
+    pub(super) fn is_long(&self) -> bool {
+        self.value.chars().count() > LONG
+    }
+
     /// One without more to read.
     pub(super) fn plain(label: String, value: String) -> Self {
         Self { label, value, link: None }
@@ -54,7 +62,16 @@ pub(super) struct PassageView {
     pub(super) text: String,
     pub(super) label: String,
     pub(super) merged: String,
-    pub(super) versions: Vec<(String, Moment, String)>,
+    pub(super) versions: Vec<VersionView>,
+}
+
+/// A passage as one of its authors left it, divided where the versions part.
+pub(super) struct VersionView {
+    pub(super) by: String,
+    pub(super) at: Moment,
+    pub(super) before: String,
+    pub(super) differs: String,
+    pub(super) after: String,
 }
 
 /// An event that something refers to: where it stands on the page, when it arrived, and on what its time rests.
@@ -87,6 +104,13 @@ pub(super) struct Due {
     pub(super) trigger: String,
     pub(super) provisional: bool,
     pub(super) late: bool,
+}
+
+impl Due {
+    /// Whether somebody still waits for it.
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self.outcome_code, "pending" | "overdue")
+    }
 }
 
 /// How an address says what was done: by the change, which can be put back, or only that it was.
@@ -154,16 +178,37 @@ pub(super) fn text_label(name: &str, w: Words) -> String {
     })
 }
 
+/// Texts divided into what all begin with, what each has of its own, and what all end with.
+fn parted(texts: &[&str]) -> Vec<[String; 3]> {
+    let texts: Vec<Vec<char>> = texts.iter().map(|t| t.chars().collect()).collect();
+    let Some(first) = texts.first() else { return Vec::new() };
+    let shortest = texts.iter().map(Vec::len).min().unwrap_or(0);
+    let same = |a: &mut dyn Iterator<Item = (&char, &char)>| a.take_while(|(x, y)| x == y).count();
+    let head = texts.iter().map(|t| same(&mut first.iter().zip(t))).min().unwrap_or(0);
+    let tail = texts.iter().map(|t| same(&mut first.iter().rev().zip(t.iter().rev()))).min().unwrap_or(0);
+    let tail = tail.min(shortest.saturating_sub(head));
+    let part = |t: &[char], from: usize, to: usize| t.get(from..to).unwrap_or_default().iter().collect::<String>();
+    texts.iter().map(|t| [part(t, 0, head), part(t, head, t.len() - tail), part(t, t.len() - tail, t.len())]).collect()
+}
+
 pub(super) fn passages(flags: &[PassageFlag], person: &dyn Fn(UserId) -> String, w: Words) -> Vec<PassageView> {
-    let version = |v: &sync_core::text::PassageVersion| {
-        (v.by.map_or_else(|| w.t("unknown"), person), format::moment(v.at_ms), v.passage.clone())
+    let versions = |p: &PassageFlag| {
+        let texts: Vec<&str> = p.versions.iter().map(|v| v.passage.as_str()).collect();
+        let view = |(v, [before, differs, after]): (&sync_core::text::PassageVersion, [String; 3])| VersionView {
+            by: v.by.map_or_else(|| w.t("unknown"), person),
+            at: format::moment(v.at_ms),
+            before,
+            differs,
+            after,
+        };
+        p.versions.iter().zip(parted(&texts)).map(view).collect()
     };
     let view = |p: &PassageFlag| PassageView {
         flag: p.flag.clone(),
         text: p.text.clone(),
         label: text_label(&p.text, w),
         merged: p.merged.clone(),
-        versions: p.versions.iter().map(version).collect(),
+        versions: versions(p),
     };
     flags.iter().map(view).collect()
 }
@@ -228,7 +273,35 @@ pub(super) fn dues(state: &CaseState, obligations: &[Obligation], app: &App, w: 
         late: o.arrived_late,
     };
     let mut all: Vec<Due> = obligations.iter().map(due).collect();
-    let open = |d: &Due| matches!(d.outcome_code, "pending" | "overdue");
-    all.sort_by_key(|d| (!open(d), d.due.ms));
+    all.sort_by_key(|d| (!d.is_open(), d.due.ms));
     all
+}
+
+/// What is no longer due, by what became of it: the word, its code and how often.
+pub(super) fn settled(dues: &[Due]) -> Vec<(String, &'static str, usize)> {
+    let mut all: Vec<(String, &'static str, usize)> = Vec::new();
+    for due in dues.iter().filter(|d| !d.is_open()) {
+        match all.iter_mut().find(|(_, code, _)| *code == due.outcome_code) {
+            Some((.., count)) => *count += 1,
+            None => all.push((due.outcome.clone(), due.outcome_code, 1)),
+        }
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parted;
+
+    #[test]
+    fn versions_part_where_their_authors_wrote_different_things() {
+        let part = |texts: &[&str]| parted(texts).into_iter().map(|p| p.join("|")).collect::<Vec<_>>();
+        assert_eq!(
+            part(&["上月工资未发,情绪平稳", "上月工资仅发一半,情绪平稳"]),
+            ["上月工资|未发|,情绪平稳", "上月工资|仅发一半|,情绪平稳"]
+        );
+        assert_eq!(part(&["甲乙", "甲乙甲乙"]), ["甲乙||", "甲乙|甲乙|"]);
+        assert_eq!(part(&["甲", "", "乙"]), ["|甲|", "||", "|乙|"]);
+        assert!(part(&[]).is_empty());
+    }
 }

@@ -87,6 +87,16 @@ pub(super) struct Times {
     pub(super) later: Option<String>,
 }
 
+impl Times {
+    /// When it arrived, beside when it was written: the day is not said twice.
+    pub(super) fn arrived_beside(&self) -> Option<Moment> {
+        let at = self.arrived.clone()?;
+        let same_day = at.text.split_once(' ').filter(|(day, _)| self.claimed.text.starts_with(day));
+        let text = same_day.map(|(_, time)| time.to_owned());
+        Some(text.map_or_else(|| at.clone(), |text| Moment { text, ms: at.ms }))
+    }
+}
+
 /// One row.
 pub(super) struct Row {
     /// The event.
