@@ -183,8 +183,12 @@ fn ask(there: &There, token: &str, method: &str, path: &str) -> Option<Answer> {
         at = at.replace(place, name);
     }
     let tus = Tus { url: there.world.url(), token: token.to_owned() };
+    // What only lists or describes names nothing.
+    if method != "POST" && matches!(path, "/v1/uploads" | "/v1/erasures") {
+        return None;
+    }
     if path == "/v1/uploads" {
-        return (method == "POST").then(|| tus.announce(there.case, there.name("hash"), 1));
+        return Some(tus.announce(there.case, there.name("hash"), 1));
     }
     if path.starts_with("/v1/attachments/{") {
         at = format!("{at}?document={}", there.case);
@@ -198,15 +202,20 @@ fn ask(there: &There, token: &str, method: &str, path: &str) -> Option<Answer> {
 struct Desk {
     agent: ureq::Agent,
     url: String,
+    cookie: String,
     csrf: String,
 }
 
 impl Desk {
     fn sign_in(world: &World, login: &str, password: &str) -> Self {
         let settings = ureq::Agent::config_builder().http_status_as_error(false).max_redirects(0);
-        let mut desk = Self { agent: settings.build().into(), url: world.url(), csrf: String::new() };
-        let (status, _) = desk.send("POST", "/sign-in", &[("login", login), ("password", password)]);
-        assert_eq!(status, 303, "{login} does not get in");
+        let mut desk =
+            Self { agent: settings.build().into(), url: world.url(), cookie: String::new(), csrf: String::new() };
+        let fields = [("login", login), ("password", password)];
+        let opened = desk.agent.post(format!("{}/sign-in", desk.url)).send_form(fields).unwrap();
+        assert_eq!(opened.status(), 303, "{login} does not get in");
+        let cookie = opened.headers().get("set-cookie").expect("a session").to_str().unwrap();
+        desk.cookie = cookie.split(';').next().unwrap().to_owned();
         let (_, page) = desk.send("GET", "/today", &[]);
         let csrf = page.split_once("name=\"csrf\" value=\"").expect("a form").1.split('"').next().unwrap();
         desk.csrf = csrf.to_owned();
@@ -216,10 +225,11 @@ impl Desk {
     fn send(&self, method: &str, path: &str, fields: &[(&str, &str)]) -> (u16, String) {
         let url = format!("{}{path}", self.url);
         let mut answer = match method {
-            "GET" => self.agent.get(url).call().unwrap(),
+            "GET" => self.agent.get(url).header("Cookie", &self.cookie).call().unwrap(),
             "POST" => {
                 let own = [("csrf", self.csrf.as_str())];
-                self.agent.post(url).send_form(own.into_iter().chain(fields.iter().copied())).unwrap()
+                let form = own.into_iter().chain(fields.iter().copied());
+                self.agent.post(url).header("Cookie", &self.cookie).send_form(form).unwrap()
             }
             other => panic!("{other} {path}: teach this test the method"),
         };
