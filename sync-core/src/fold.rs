@@ -3,6 +3,7 @@
 //! shown as moot with its reason; nothing here fails or panics.
 
 mod case;
+mod offer;
 mod order;
 mod passages;
 mod patrol;
@@ -16,7 +17,8 @@ use crate::document::{Document, Register};
 use crate::ids::{ActorId, UserId};
 use crate::shape::FieldValue;
 
-pub use case::{allowed_now, fold_case, would_stand};
+pub use case::{allowed_now, fold_case};
+pub use offer::would_stand;
 pub use order::Causality;
 pub use patrol::fold_patrol;
 

@@ -51,7 +51,7 @@ fn two_on_one_conflict(demo: &Demo, id: &str, one: &Browser, other: &Browser) {
     one.see("有新内容");
     one.press("#conflicts .side:nth-child(2) button");
     one.see("已经有人改过这一项");
-    let refused = one.script("return document.querySelector('.refused').innerText").to_string();
+    let refused = one.script("return document.querySelector('.refused[role=alert]').innerText").to_string();
     for expected in ["街道主管", "涉及人数", &decided.to_string()] {
         assert!(refused.contains(expected), "{expected}: {refused}");
     }
@@ -139,7 +139,7 @@ fn quarantine(demo: &Demo, browser: &Browser) {
     assert!(events.contains("逐户走访"), "what was let in is in the file");
     open("到街道反映");
     browser.press("button[formaction$='dismiss']");
-    assert!(browser.has(".refused"));
+    assert!(browser.has(".refused[role=alert]"));
     browser.fill("textarea[name=reason]", "已由新网格员登记");
     browser.press("button[formaction$='dismiss']");
     browser.see("已驳回");
@@ -156,7 +156,7 @@ fn phones(demo: &Demo, browser: &Browser) {
     // Without the second word: a browser asks for it, and so does the server.
     browser.script("document.querySelectorAll('main input[name=sure]').forEach(i => i.required = false)");
     browser.press("main button.danger");
-    assert!(browser.has(".refused"), "{}", browser.text());
+    assert!(browser.has(".refused[role=alert]"), "{}", browser.text());
     let orders = || demo.ask("community", "/v1/replication").to_string().contains("\"orders\":1");
     assert!(!orders());
     browser.open("/phones?state=silent");

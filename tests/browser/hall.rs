@@ -67,6 +67,10 @@ fn a_case_goes_through_the_hall_by_every_action_and_what_is_refused_is_named_and
     hall.open(&format!("/cases/{case}"));
     act(&hall, "accepted", &[("file_number", "(2019)碧眼人调字第2号")]);
     hall.see("(2019)碧眼人调字第2号");
+    // Nothing is offered that could have no effect: it is accepted already, lies with the lowest level, and nobody was summoned.
+    for nonsense in ["rejected", "return_order", "report_in", "accepted"] {
+        assert!(!hall.has(&form(nonsense)), "{nonsense} is offered");
+    }
 
     // Nobody is charged with it: the field is named, the remark is still there.
     send(&hall, "assigned", &[("note", "请尽快联系双方")]);

@@ -72,7 +72,7 @@ fn look(demo: &Demo, browser: &Browser, login: &Login, pages: &[Page], seen: &Mu
             let what = format!("{} {} {language}", login.login, page.name);
             assert_eq!(browser.script("return document.documentElement.lang"), json!(tag), "{what}");
             assert!(browser.has("main h1"), "{what} has no heading");
-            assert_eq!(browser.has("main .refused"), !is_let_in, "{what}:\n{}", browser.text());
+            assert_eq!(browser.has("main .refused[role=alert]"), !is_let_in, "{what}:\n{}", browser.text());
             let expected: &[&str] = if is_let_in { &[] } else { &["404 (Not Found)", "403 (Forbidden)"] };
             browser.no_errors_but(expected);
             let same = format!("{} {language} {}", page.name, browser.script(SAME).as_str().unwrap_or_default());
@@ -116,7 +116,7 @@ fn outside(demo: &Demo) {
         browser.look(&format!("sign-in-{language}"));
     }
     browser.sign_in_with("community", "not-this-one");
-    assert!(browser.has(".refused"));
+    assert!(browser.has(".refused[role=alert]"));
     browser.look("sign-in-refused-en");
     browser.no_errors_but(&["401 (Unauthorized)"]);
 }

@@ -7,7 +7,7 @@ use std::process::Command;
 use serde_json::Value;
 
 /// Files of more than [`LINES_MAX`] lines, with the most they may have. It only ever gets shorter: split before you add.
-const LONG: &[(&str, usize)] = &[("sync-core/src/fold/case.rs", 501)];
+const LONG: &[(&str, usize)] = &[("sync-core/src/fold/case.rs", 479)];
 const LINES_MAX: usize = 450;
 
 /// The root of the workspace.

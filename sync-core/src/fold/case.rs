@@ -3,7 +3,7 @@
 use super::{Causality, order, parts, passages};
 use crate::case::{CaseState, ClosedWithoutKnowing, EvidencePending, Item, PendingReason, Status, Totals};
 use crate::document::Document;
-use crate::event::{BodyType, EventKind, MootReason, TimelineEntry, Withdrawal};
+use crate::event::{Body, BodyType, EventKind, MootReason, TimelineEntry, Withdrawal};
 use crate::ids::{EventId, UserId};
 use crate::role::{Level, Role};
 use crate::time::TimeBasis;
@@ -80,53 +80,31 @@ pub fn fold_case(document: &Document) -> CaseState {
 
 /// Whether an event of this kind would have its effect on this state, for forms that must not offer nonsense. `body` is what the
 /// form would write.
-pub fn allowed_now(state: &CaseState, kind: EventKind, body: &crate::event::Body) -> Result<(), MootReason> {
+pub fn allowed_now(state: &CaseState, kind: EventKind, body: &Body) -> Result<(), MootReason> {
     let mut timeline = state.timeline.clone();
     let mut life = Life::run(&mut timeline);
-    let probe = TimelineEntry {
+    life.step(&probe(kind, body.clone()), &timeline)
+}
+
+/// Whether an event of this kind would have its effect with any of these bodies.
+pub(super) fn stands_with(state: &CaseState, kind: EventKind, mut bodies: impl Iterator<Item = Body>) -> bool {
+    let mut timeline = state.timeline.clone();
+    let life = Life::run(&mut timeline);
+    bodies.any(|body| life.clone().step(&probe(kind, body), &timeline).is_ok())
+}
+
+fn probe(kind: EventKind, body: Body) -> TimelineEntry {
+    TimelineEntry {
         id: EventId(uuid::Uuid::nil()),
         kind,
         by: crate::event::Author::system(),
         at: crate::time::TimeClaim { hlc: crate::time::Hlc::default(), anchor: None },
         after: Vec::new(),
-        body: body.clone(),
+        body,
         witness: None,
         moot: None,
         withdrawn: None,
-    };
-    life.step(&probe, &timeline)
-}
-
-/// Whether an event of this kind could have its effect now if its body were filled in: what a form may offer.
-pub fn would_stand(state: &CaseState, kind: EventKind) -> bool {
-    match allowed_now(state, kind, &crate::event::Body::new()) {
-        Ok(()) => true,
-        // Not judged without a body; whether a reference fits depends on which one is chosen.
-        Err(MootReason::BodyIncomplete) => state.status.is_open() || told_of_closed(kind),
-        Err(_) => false,
     }
-}
-
-/// Kinds with a body that make sense after a case has ended.
-fn told_of_closed(kind: EventKind) -> bool {
-    use EventKind as K;
-    matches!(
-        kind,
-        K::FactAdded
-            | K::Note
-            | K::FollowUp
-            | K::PassageConfirmed
-            | K::FlashReport
-            | K::PoliceReported
-            | K::InterestDisclosed
-            | K::WarningRaised
-            | K::Performance
-            | K::JudicialConfirmation
-            | K::Reopened
-            | K::ClosureConfirmed
-            | K::EscalationKept
-            | K::EscalationWithdrawn
-    )
 }
 
 #[derive(Debug, Clone)]
@@ -347,7 +325,7 @@ fn raised_since_acceptance(before: &[TimelineEntry]) -> bool {
 }
 
 /// Events by which somebody ends his work on a case.
-fn closes(kind: EventKind) -> bool {
+pub(super) fn closes(kind: EventKind) -> bool {
     matches!(
         kind,
         EventKind::Closed | EventKind::Resolved | EventKind::Rejected | EventKind::Merged | EventKind::Transfer

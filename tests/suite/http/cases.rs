@@ -252,3 +252,31 @@ fn patrols_are_listed_read_and_told_like_cases() {
     assert_eq!(world.get(&format!("/v1/cases/{first}"), Some(&token)).0, 404, "a patrol is no case");
     assert_eq!(world.get(&format!("/v1/patrols/{first}"), Some(&world.token("baihua"))).0, 404);
 }
+
+#[test]
+fn only_what_could_have_its_effect_is_offered() {
+    let world = World::new();
+    let he = world.phone("he");
+    let case = he.report("工人聚集。");
+    he.sync();
+    let token = world.token("community");
+    let offered = || world.get(&format!("/v1/cases/{case}"), Some(&token)).1["allowed_events"].clone();
+    let has = |kind: &str| offered().as_array().unwrap().contains(&json!(kind));
+    let enter = |event: serde_json::Value| {
+        let mut event = event;
+        event["edit"] = json!("add_event");
+        let (status, reply) = world.desk("community", case, json!([event]));
+        assert_eq!(status, 200, "{reply}");
+    };
+    assert!(has("rejected") && has("accepted") && !has("assigned") && !has("report_in") && !has("closure_confirmed"));
+    enter(json!({"kind": "accepted"}));
+    assert!(!has("rejected") && has("assigned") && has("escalation") && !has("return_order") && !has("performance"));
+    enter(json!({"kind": "whistle", "body": {"departments": ["街道劳动监察"], "urgency": "urgent"}}));
+    assert!(has("report_in"));
+    enter(json!({"kind": "escalation", "body": {"to": "street", "reason": "请街道协调"}}));
+    assert!(has("return_order") && has("escalation_kept"));
+    enter(json!({"kind": "oral_agreement", "body": {"terms": "当日清理"}}));
+    assert!(has("performance") && !has("oral_agreement") && !has("reopened"));
+    enter(json!({"kind": "closed"}));
+    assert!(has("reopened") && has("fact_added") && has("closure_confirmed") && !has("escalation"));
+}

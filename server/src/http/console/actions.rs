@@ -65,10 +65,19 @@ pub(super) async fn event(
     match done {
         Ok(()) => Ok(see(&format!("/cases/{id}?done=1"))),
         Err(problem) => {
-            let told = page::told(&problem, visitor.words);
+            let told = told_of(kind, &problem, visitor.words);
             again(visitor, id, &app, (Which::Event, sent), &problem, told).await
         }
     }
+}
+
+/// A problem with an event in words: its field goes by the name that it has in the form.
+fn told_of(kind: EventKind, problem: &Problem, w: Words) -> Told {
+    let told = page::told(problem, w);
+    let field = problem.body().field;
+    let field = field.as_deref().map(|f| f.trim_start_matches("body."));
+    let of_form = kind.spec().and_then(|s| s.body.iter().find(|f| Some(f.name) == field));
+    Told { field: of_form.map(|f| w.body(&kind, f.name)).or(told.field), ..told }
 }
 
 async fn write(

@@ -201,7 +201,7 @@ pub(super) fn of_kind(kind: EventKind, options: &Options, refused: Option<&Refus
     let inputs = asked.map(|field| {
         let name = format!("body.{}", field.name);
         Input {
-            label: w.of_code("body", field.name),
+            label: w.body(&kind, field.name),
             kind: if table_of(kind, field).is_some() { "choice" } else { kind_of(field.holds) },
             required: field.required,
             choices: choices(kind, field, options, w),
@@ -270,7 +270,7 @@ pub(super) fn body(kind: EventKind, sent: &[(String, String)], w: Words) -> Resu
                 BodyType::Moment => "send milliseconds since 1970 UTC",
                 _ => "send a whole number from 0",
             };
-            let label = w.of_code("body", field.name);
+            let label = w.body(&kind, field.name);
             Problem::invalid("field_invalid", format!("{label}: {text}")).field(field.name).remedy(remedy)
         };
         let value = match field.holds {

@@ -205,7 +205,7 @@ fn body(entry: &TimelineEntry, state: &CaseState, beside: &Beside, rules: &RuleS
     let hidden = |name: &&String| !matches!(name.as_str(), "rule_set" | "flag");
     let values = entry.body.iter().filter(|(name, _)| hidden(name));
     let fact = |(name, value): (&String, &serde_json::Value)| {
-        let label = w.of_code("body", name);
+        let label = w.body(&entry.kind, name);
         let id = value.as_str().filter(|_| matches!(holds(name), Some(BodyType::Document)));
         match id.and_then(|id| Some((id, beside.titles.get(id)?))) {
             Some((id, title)) => Fact { label, value: title.clone(), link: Some(format!("/cases/{id}")) },

@@ -76,6 +76,11 @@ impl Words {
         self.of_code("event", kind.as_str())
     }
 
+    /// What a field of an event's body is called, which is not the same for every kind.
+    pub(super) fn body(self, kind: &EventKind, name: &str) -> String {
+        self.find(&format!("body-{kind}-{name}")).unwrap_or_else(|| self.of_code("body", name))
+    }
+
     /// What a collection is called: `parties`.
     pub(super) fn group(self, collection: &str) -> String {
         let found = self.find(&format!("case-{collection}")).or_else(|| self.find(&format!("patrol-{collection}")));
