@@ -112,6 +112,8 @@ fn a_closure(demo: &Demo, id: &str, browser: &Browser) {
 fn an_escalation(demo: &Demo, id: &str, browser: &Browser) {
     browser.open(&format!("/cases/{id}"));
     browser.see("上级已经采取行动");
+    let asked = "return document.querySelector('.card.alarm').innerText";
+    assert!(!browser.script(asked).to_string().contains("rule"), "a code stands where words should");
     assert_eq!(file(demo, id)["level"], "street");
     browser.fill("form:has(button[value=escalation_withdrawn]) [name='body.reason']", "社区按时受理,交回社区办理");
     browser.press("button[value=escalation_withdrawn]");

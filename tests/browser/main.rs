@@ -189,6 +189,7 @@ fn the_file_is_shown_as_it_stood_and_as_its_author_saw_it() {
     browser.press(".timeline li.reported a[href*='at=']");
     browser.see("这是当时的案卷，只读");
     browser.not_see("两人互不知情时改了同一项");
+    assert!(!browser.has("time.due"), "what was due then is not counted down now");
     assert!(!browser.has(".timeline li.accepted") && !browser.has("#actions"));
     browser.press(".banner a.now");
     browser.press(".timeline li.accepted a[href*='seen=']");

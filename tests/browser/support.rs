@@ -133,6 +133,8 @@ impl Browser {
     pub fn resize(&self, width: u32, height: u32) {
         let size = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
         self.devtools("Emulation.setDeviceMetricsOverride", &size);
+        // A scroll bar takes room beside the page that a phone does not give it, and hides what hangs over.
+        self.devtools("Emulation.setScrollbarsHidden", &json!({ "hidden": true }));
     }
 
     /// A word to the browser's own tools.

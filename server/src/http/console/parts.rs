@@ -242,7 +242,9 @@ pub(super) fn named_event(state: &CaseState, id: EventId, w: Words) -> String {
     state.entry(id).map_or_else(
         || id.to_string(),
         |e| {
-            let said = ["fact", "text", "summary", "reason", "note"].iter().find_map(|n| e.text(n)).unwrap_or_default();
+            // That a rule raised it is no reason in words.
+            let words = |name: &&str| e.text(name).filter(|text| (*name, *text) != ("reason", "rule"));
+            let said = ["fact", "text", "summary", "reason", "note"].iter().find_map(words).unwrap_or_default();
             let at = format::moment(e.at.hlc.wall_ms).text;
             format!("{} · {} · {at} {said}", w.event(&e.kind), timeline::person(state, e.by.user, w))
         },
