@@ -105,8 +105,11 @@ impl Demo {
         let lost = self.phones.values().flat_map(|p| &p.made).filter(|made| !kept(made)).count();
         let states: Vec<_> =
             documents.values().filter(|d| d.meta().kind == DocumentKind::Case).map(fold_case).collect();
-        let attached: Vec<&String> = states.iter().flat_map(|s| s.attachments.keys()).collect();
-        let photos_here = uploads::are_stored(&mut conn, &attached)?.len();
+        let attached: usize = states.iter().map(|s| s.attachments.len()).sum();
+        let mut photos_here = 0;
+        for state in &states {
+            photos_here += uploads::readable_in(&mut conn, state.id)?.len();
+        }
         let phones = replication::all(&mut conn, &Bounds::of(&app.config), self.clock.now_ms(), |_, _| true)?;
         let patrols = documents.values().filter(|d| d.meta().kind == DocumentKind::Patrol).map(fold_patrol);
         let raised =
@@ -125,7 +128,7 @@ impl Demo {
             withdrawn: raised().filter(|e| e.withdrawn.is_some()).count(),
             evidence_to_judge: states.iter().map(|s| s.evidence_pending.len()).sum(),
             photos_here,
-            photos_away: attached.len() - photos_here,
+            photos_away: attached.saturating_sub(photos_here),
             phones_silent: phones.iter().filter(|p| p.states.contains(&State::Silent)).count(),
             hazards_open: patrols.map(|p| p.hazards.len() - p.hazards_rectified.len()).sum(),
             cases: states
