@@ -142,7 +142,7 @@ fn body(path: &str, there: &There) -> Value {
         "/v1/cases/{id}/edits" => json!({"edits": [{"edit": "add_event", "kind": "note", "body": {"text": "一"}}]}),
         "/v1/cases/{id}/reveal" => json!({"fields": ["report.reporter_phone"], "reason": reason}),
         "/v1/erasures" => json!({"kind": "case", "document": there.case, "reason": reason}),
-        "/v1/erasures/{id}/decide" => json!({"approve": false}),
+        "/v1/erasures/{id}/decide" => json!({"approve": true}),
         "/v1/attachments/missing" => json!({"attachments": [{"document": there.case, "hash": there.name("hash")}]}),
         "/v1/areas/{area}/reassign" => {
             json!({"role": "supervisor", "from": there.name("person"), "to": there.name("other person")})
@@ -266,7 +266,9 @@ fn verbs(path: &str) -> Vec<String> {
 fn nothing_of_another_community_can_be_reached_by_any_route_of_the_api() {
     let there = There::new();
     let before = there.world.case(there.case);
-    let routes = api(&there.world);
+    let mut routes = api(&there.world);
+    // What is erased cannot be asked for any more.
+    routes.sort_by_key(|(_, path)| path.starts_with("/v1/erasures/{"));
     let tokens = STRANGERS.map(|login| token(&there.world, login));
     let mut tried = 0;
     for (method, path) in &routes {
@@ -286,7 +288,7 @@ fn nothing_of_another_community_can_be_reached_by_any_route_of_the_api() {
     assert_eq!(there.world.case(there.case), before);
     // The same requests are let in by somebody who works there: they were refused for who asked, not for what they said.
     let owners = OWNERS.map(|login| token(&there.world, login));
-    for (method, path) in routes.iter().rev() {
+    for (method, path) in &routes {
         let mut answers = owners.iter().filter_map(|token| ask(&there, token, method, path)).peekable();
         let all: Vec<u16> = match answers.peek() {
             None => continue,
