@@ -68,7 +68,8 @@
     due = 0;
     // Nobody looks: it is fetched when somebody does.
     if (document.hidden) { missed = true; return; }
-    if (busy()) return tell();
+    // What was not accepted stands at an address that only takes forms; it stays until its reader goes on.
+    if (busy() || document.querySelector("main [role=alert]")) return tell();
     fetch(location.href, { credentials: "same-origin", headers: { Accept: "text/html" } }).then(function (answer) {
       if (!answer.ok || answer.redirected) throw new Error("no page");
       return answer.text();
