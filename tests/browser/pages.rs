@@ -44,6 +44,7 @@ fn pages(demo: &Demo) -> Vec<Page> {
         case("changes", "工地欠薪苗头", "/changes"),
         page("patrols", "/patrols".into(), "/v1/patrols"),
         page("patrol", format!("/patrols/{patrol}"), &format!("/v1/patrols/{patrol}")),
+        page("hazards", "/hazards".into(), "/v1/hazards"),
         page("quarantine", "/quarantine".into(), "/v1/quarantine"),
         page("quarantine-row", format!("/quarantine/{row}"), &format!("/v1/quarantine/{row}")),
         page("phones", "/phones".into(), "/v1/replication"),

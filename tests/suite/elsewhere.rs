@@ -139,7 +139,9 @@ fn named<'a>(path: &str, there: &'a There) -> Option<Vec<(&'static str, &'a str)
 fn body(path: &str, there: &There) -> Value {
     let reason = "核对所需，写明理由";
     match path {
-        "/v1/cases/{id}/edits" => json!({"edits": [{"edit": "add_event", "kind": "note", "body": {"text": "一"}}]}),
+        "/v1/cases/{id}/edits" | "/v1/patrols/{id}/edits" => {
+            json!({"edits": [{"edit": "add_event", "kind": "note", "body": {"text": "一"}}]})
+        }
         "/v1/cases/{id}/reveal" => json!({"fields": ["report.reporter_phone"], "reason": reason}),
         "/v1/erasures" => json!({"kind": "case", "document": there.case, "reason": reason}),
         "/v1/erasures/{id}/decide" => json!({"approve": true}),
