@@ -13,8 +13,9 @@ use sync_core::ids::Entropy;
 use crate::audit::{Act, Origin};
 use crate::db::tables::{
     actors, archive_documents, archives, areas, assignments, attachment_proofs, audit, audit_chain, communities,
-    device_orders, devices, document_moves, erased_documents, erased_holders, erasures, journal as journal_table,
-    quarantine, restores, sessions, settings, signing_keys, spent_tokens, users,
+    device_orders, devices, document_moves, erased_contents, erased_documents, erased_holders, erasures,
+    held_documents, journal as journal_table, quarantine, restores, sessions, settings, signing_keys, spent_tokens,
+    users,
 };
 use crate::db::{AnyConnection, Database, DbError};
 use crate::objects::proofs;
@@ -111,7 +112,10 @@ records! {
         asked_by: String, asked_ms: i64, decided_by: Option<String>, decided_ms: Option<i64>, state: String }
     Erased(erased_documents) { document: String, kind: String, community: String, position: i64, erasure: String,
         successor: Option<String>, erased_ms: i64 }
-    Holder(erased_holders) { document: String, device: String, told_ms: Option<i64>, confirmed_ms: Option<i64> }
+    Holder(erased_holders) { document: String, device: String, told_ms: Option<i64>, confirmed_ms: Option<i64>,
+        why: Option<String> }
+    ErasedContent(erased_contents) { document: String, trace: Vec<u8>, hash: Option<String> }
+    Held(held_documents) { document: String, device: String, given_ms: i64 }
     Move(document_moves) { community: String, position: i64, document: String, from_grid: Option<String>, from_building: Option<String>,
         to_grid: Option<String>, to_building: Option<String>, moved_ms: i64 }
     Order(device_orders) { device: String, kind: String, target: String, id: String, ordered_ms: i64, ordered_by: Option<String>,
@@ -194,6 +198,8 @@ fn dump<W: Write>(conn: &mut AnyConnection, writer: &mut Writer<W>) -> Result<()
     table!(erasures, Erasure, erasures::id);
     table!(erased_documents, Erased, erased_documents::document);
     table!(erased_holders, Holder, (erased_holders::document, erased_holders::device));
+    table!(erased_contents, ErasedContent, (erased_contents::document, erased_contents::trace));
+    table!(held_documents, Held, (held_documents::document, held_documents::device));
     table!(document_moves, Move, (document_moves::community, document_moves::position));
     table!(device_orders, Order, (device_orders::device, device_orders::kind, device_orders::target));
     table!(attachment_proofs, Proof, (attachment_proofs::document, attachment_proofs::hash));

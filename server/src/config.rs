@@ -110,6 +110,8 @@ pub struct Config {
     pub attachment_upload_hours: i64,
     /// How long a content stays that no document refers to, days.
     pub attachment_grace_days: i64,
+    /// After a restore: how long no content is collected while phones are expected that have not handed in what they hold, days.
+    pub attachment_hold_days: i64,
     /// How often what is no longer needed is collected, minutes; 0: only by `fengqiao attachments gc`.
     pub attachment_gc_minutes: u64,
 }
@@ -197,6 +199,7 @@ impl Default for Config {
             attachment_total_bytes_max: 0,
             attachment_upload_hours: 72,
             attachment_grace_days: 30,
+            attachment_hold_days: 180,
             attachment_gc_minutes: 60,
         }
     }

@@ -1,7 +1,9 @@
 //! Erasure by law: one person asks, another decides. What is left of the file becomes a new document; the old one is destroyed in the
 //! journal, the tables and the search index, phones are told to forget it, and nothing that arrives late can bring it back.
 
+pub mod contents;
 mod destroy;
+mod holders;
 mod late;
 mod verify;
 
@@ -19,11 +21,13 @@ use crate::db::tables::{erased_documents, erasures};
 use crate::db::{AnyConnection, DbError};
 use crate::journal;
 use crate::merge::Context;
+use crate::objects::ObjectsError;
 
 pub(crate) use destroy::TOMBSTONE;
 pub use destroy::scrub;
+pub(crate) use holders::{confirmed, remember, wiped};
 pub(crate) use late::{late, of, orders};
-pub use verify::{Found, Holder, Proof, verify};
+pub use verify::{Found, Holder, Looked, Proof, prove, verify};
 
 /// One erasure.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable, Insertable, Serialize, ToSchema)]
@@ -85,6 +89,9 @@ pub enum ErasureError {
     /// What is left could not be written.
     #[error("what is left could not be made into a document: {0}")]
     Remake(String),
+    /// The store of contents failed.
+    #[error(transparent)]
+    Objects(#[from] ObjectsError),
     /// The database failed.
     #[error(transparent)]
     Db(#[from] DbError),

@@ -3,6 +3,7 @@
 
 pub mod content;
 pub mod gc;
+pub mod lost;
 pub mod proofs;
 pub mod refs;
 pub mod thumbnails;
@@ -222,6 +223,23 @@ impl Objects {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
             Err(e) => Err(e.into()),
         }
+    }
+
+    /// Everything that lies in the store of a content: itself, what was made of it, and for which records it was handed in.
+    pub(crate) async fn keys_of_content(&self, hash: &str) -> Result<Vec<String>, ObjectsError> {
+        let mut keys = Vec::new();
+        for folder in [uploads::content_folder(hash), format!("thumbnails/{hash}"), proofs::folder(hash)] {
+            keys.extend(self.list(&folder).await?.into_iter().map(|o| o.key));
+        }
+        Ok(keys)
+    }
+
+    /// Deletes everything in a folder of keys; what fails is told.
+    pub(crate) async fn clear(&self, folder: &str) -> Result<(), ObjectsError> {
+        for listed in self.list(folder).await? {
+            self.delete(&listed.key).await?;
+        }
+        Ok(())
     }
 
     /// Deletes many; one that fails is left to the next collection.

@@ -19,6 +19,7 @@ use crate::areas::Tree;
 use crate::config::Config;
 use crate::db::tables::{device_orders, devices as phones, quarantine, replication_alerts, settings};
 use crate::db::{AnyConnection, DbError};
+use crate::objects::uploads;
 
 const HOUR_MS: i64 = 3_600_000;
 const MINUTE_MS: i64 = 60_000;
@@ -113,6 +114,8 @@ pub struct DeviceHealth {
     pub storage_free_bytes: Option<i64>,
     /// Changes of it that wait in the quarantine.
     pub refused: i64,
+    /// Attachments that its holder entered into records and whose contents have not arrived: on this phone or another of his.
+    pub attachments_missing: i64,
     /// Orders to purge or wipe that it has not confirmed.
     pub orders: i64,
     /// Alerts that stand.
@@ -193,6 +196,7 @@ pub fn all(
     for (device, kind, raised_ms) in standing(conn)? {
         alerts.entry(device).or_default().extend(State::parse(&kind).map(|kind| AlertView { kind, raised_ms }));
     }
+    let missing: HashMap<String, i64> = uploads::missing_by_user(conn)?.into_iter().collect();
     let mut out = Vec::new();
     for device in devices::all(conn)? {
         let Some(member) = members.get(&device.user_id) else { continue };
@@ -201,6 +205,7 @@ pub fn all(
         out.push(DeviceHealth {
             states: states(&device, works, refused, bounds, now_ms),
             refused,
+            attachments_missing: missing.get(&device.user_id).copied().unwrap_or_default(),
             orders: orders.get(&device.id).copied().unwrap_or_default(),
             alerts: alerts.remove(&device.id).unwrap_or_default(),
             user_name: member.user.name.clone(),

@@ -11,7 +11,9 @@ use sync_core::sync::pledge::{Resupplied, Resupply};
 use sync_core::sync::wire::{SyncRequest, SyncResponse};
 
 use crate::app::App;
-use crate::db::tables::{documents, journal as journal_rows, restores, resupplied_documents, resupplies, settings};
+use crate::db::tables::{
+    devices, documents, journal as journal_rows, restores, resupplied_documents, resupplies, settings,
+};
 use crate::db::{AnyConnection, DbError};
 use crate::journal;
 use crate::merge::{self, Proof};
@@ -48,6 +50,24 @@ pub fn note(conn: &mut AnyConnection, journal: JournalId, former: JournalId, now
 pub fn is_restored(conn: &mut AnyConnection, journal: JournalId) -> Result<bool, DbError> {
     let rows: i64 = restores::table.find(journal.to_string()).count().get_result(conn)?;
     Ok(rows > 0)
+}
+
+/// How many phones are expected to hand in what a restored server lacks: those that were seen not too long before the restore, and have
+/// not compared all that they hold since. `hold_ms` after the restore nobody is waited for any more.
+pub fn awaited(conn: &mut AnyConnection, journal: JournalId, hold_ms: i64, now_ms: i64) -> Result<i64, DbError> {
+    let restored: Option<i64> =
+        restores::table.find(journal.to_string()).select(restores::restored_ms).first(conn).optional()?;
+    let Some(restored_ms) = restored.filter(|at| now_ms < at.saturating_add(hold_ms)) else { return Ok(0) };
+    let done = resupplies::table
+        .filter(resupplies::journal.eq(journal.to_string()))
+        .filter(resupplies::done_ms.is_not_null())
+        .select(resupplies::device);
+    Ok(devices::table
+        .filter(devices::revoked_ms.is_null())
+        .filter(devices::last_seen_ms.ge(restored_ms.saturating_sub(hold_ms)))
+        .filter(devices::id.ne_all(done))
+        .count()
+        .get_result(conn)?)
 }
 
 /// The journals of all lives of this server that are known here.

@@ -152,6 +152,8 @@ pub fn apply(
         let before_ms = due.before_ms;
         match due.rule.what {
             What::Audit => {
+                // Which phones were given what is still asked for when it has to be forgotten.
+                erasure::remember(conn, before_ms)?;
                 audit::prune(conn, origin, before_ms, context.now_ms, context.entropy)?;
             }
             What::Sessions => {

@@ -13,7 +13,7 @@ use tokio::sync::{oneshot, watch};
 use crate::accounts::lockout;
 use crate::app::{App, AppError};
 use crate::config::Config;
-use crate::objects::gc;
+use crate::objects::{gc, verify};
 use crate::tls::{Certificates, TlsError};
 use crate::{audit, escalation, http, live, replication, tls};
 
@@ -172,6 +172,7 @@ async fn work(
     let sealer = actix_web::rt::spawn(audit::seal_regularly(Arc::clone(&app), sealing));
     let streams = actix_web::rt::spawn(live::run(Arc::clone(&app), halted));
     let collector = actix_web::rt::spawn(gc::schedule(Arc::clone(&app), collecting));
+    let looking = actix_web::rt::spawn(verify::look_through_once(Arc::clone(&app), halt.subscribe()));
     let house = actix_web::rt::spawn(keep_house(Arc::clone(&app), halt.subscribe()));
     let replication = actix_web::rt::spawn(replication::schedule(Arc::clone(&app), halt.subscribe()));
     let watching = certificates.map(|c| actix_web::rt::spawn(tls::watch(c, halt.subscribe())));
@@ -185,6 +186,7 @@ async fn work(
     handle.stop(true).await;
     let _ = scheduler.await;
     let _ = collector.await;
+    let _ = looking.await;
     let _ = house.await;
     let _ = replication.await;
     if let Some(watching) = watching {

@@ -4,3 +4,5 @@ mod hand_over;
 mod lost;
 mod pin;
 pub(crate) mod reassign;
+
+pub(crate) use reassign::move_away;

@@ -4,6 +4,7 @@ mod collection;
 mod dismissed;
 mod downloads;
 mod faults;
+mod missing;
 mod phones;
 mod policy;
 mod possession;
@@ -13,13 +14,14 @@ mod thumbnails;
 mod uploads;
 mod vouched;
 
+pub(crate) use s3::S3;
 use sync_core::attachments::content_hash;
 use sync_core::edit::Edit;
 use sync_core::ids::DocumentId;
 use tests::{TestPhone, World};
 
 /// Enters an attachment by the hash of these bytes.
-fn entry(bytes: &[u8]) -> Edit {
+pub(crate) fn entry(bytes: &[u8]) -> Edit {
     Edit::Attach {
         hash: content_hash(bytes),
         name: "现场.jpg".into(),
@@ -31,7 +33,7 @@ fn entry(bytes: &[u8]) -> Edit {
 }
 
 /// A case of the grid worker, synced, that refers to these contents.
-fn case_with(world: &World, contents: &[&[u8]]) -> (TestPhone, DocumentId) {
+pub(crate) fn case_with(world: &World, contents: &[&[u8]]) -> (TestPhone, DocumentId) {
     let he = world.phone("he");
     let case = he.report_with(contents.iter().map(|c| entry(c)).collect());
     he.sync();
@@ -39,7 +41,7 @@ fn case_with(world: &World, contents: &[&[u8]]) -> (TestPhone, DocumentId) {
 }
 
 /// Every file below the folder of contents, with its bytes.
-fn stored(world: &World, folder: &str) -> Vec<(String, Vec<u8>)> {
+pub(crate) fn stored(world: &World, folder: &str) -> Vec<(String, Vec<u8>)> {
     fn walk(at: &std::path::Path, found: &mut Vec<(String, Vec<u8>)>) {
         for entry in std::fs::read_dir(at).into_iter().flatten() {
             let path = entry.unwrap().path();

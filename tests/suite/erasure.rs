@@ -1,6 +1,9 @@
 //! Erasure by law: recognisable words are planted, erased, and looked for in every table, in the database's file and on the phones;
 //! what arrives late brings nothing back and is not lost.
 
+mod holders;
+mod photos;
+
 use serde_json::{Value, json};
 use server::erasure::{self, Proof};
 use sync_core::edit::Edit;

@@ -52,7 +52,7 @@ pub(super) enum EraseCommand {
     Verify {
         /// The document that was erased.
         document: DocumentId,
-        /// A word that stood in it, looked for in every table and, on SQLite, in the database's files.
+        /// A word that stood in it, looked for in every table and, on SQLite, in the database's files. Can be given several times.
         #[arg(long)]
         word: Vec<String>,
     },
@@ -69,13 +69,12 @@ pub(super) struct Why {
 
 fn at_fault(error: ErasureError) -> Failure {
     match error {
-        ErasureError::Db(_) | ErasureError::Remake(_) => Failure::from(error),
+        ErasureError::Db(_) | ErasureError::Objects(_) | ErasureError::Remake(_) => Failure::from(error),
         other => Failure::input(other),
     }
 }
 
 pub(super) fn run(config: Config, command: EraseCommand) -> Result<(), Failure> {
-    let files = if config.database.contains("://") { Vec::new() } else { files(&config.database) };
     let app = open(config)?;
     let ask = |kind: &str, document, part: String, why: Why| {
         let wish = Wish { kind: kind.into(), document, part, reason: why.reason };
@@ -95,7 +94,7 @@ pub(super) fn run(config: Config, command: EraseCommand) -> Result<(), Failure> 
         EraseCommand::Approve { id } => decide(&app, &id, true),
         EraseCommand::Decline { id } => decide(&app, &id, false),
         EraseCommand::Verify { document, word } => {
-            let proof = erasure::verify(&app.db, document, &word, &files).map_err(at_fault)?;
+            let proof = runtime()?.block_on(erasure::prove(&app, document, word)).map_err(at_fault)?;
             say(&serde_json::to_string_pretty(&proof)?)?;
             if proof.is_complete() { Ok(()) } else { Err(Failure::from("the erasure is not complete")) }
         }
@@ -110,13 +109,17 @@ fn decide(app: &App, id: &str, approve: bool) -> Result<(), Failure> {
         return say("declined");
     }
     erasure::scrub(&app.db)?;
+    runtime()?.block_on(erasure::contents::clear(app)).map_err(|e| {
+        Failure::from(format!(
+            "erased; contents could not be deleted from the store: {e}. The next collection tries again"
+        ))
+    })?;
     match successor {
         Some(successor) => say(&format!("erased; what is left is {successor}")),
         None => say("erased"),
     }
 }
 
-fn files(database: &str) -> Vec<String> {
-    let path = database.strip_prefix("sqlite:").unwrap_or(database);
-    ["", "-wal"].map(|end| format!("{path}{end}")).to_vec()
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()
 }

@@ -40,7 +40,7 @@ pub(super) fn run(config: Config, args: &ReplicationArgs) -> Result<(), Failure>
         rows.iter().try_for_each(|row| say(&serde_json::to_string(row)?))?;
         return say(&json!({ "states": states }).to_string());
     }
-    say("last contact (h)  unsent  refused  clock (s)  storage (MB)  version       state           phone")?;
+    say("last contact (h)  unsent  photos  refused  clock (s)  storage (MB)  version       state           phone")?;
     rows.iter().try_for_each(|row| say(&line(&app, row)))?;
     let told: Vec<String> = states.iter().filter(|(_, n)| **n > 0).map(|(state, n)| format!("{n} {state}")).collect();
     say(&told.join(", "))
@@ -51,9 +51,10 @@ fn line(app: &App, row: &DeviceHealth) -> String {
     let tenth = |n: i64, unit: i64| format!("{}.{}", n / unit, (n % unit).abs() * 10 / unit);
     let states: Vec<&str> = row.states.iter().map(|s| s.as_str()).collect();
     format!(
-        "{:>16}  {:>6}  {:>7}  {:>9}  {:>12}  {:<12}  {:<14}  {} {} ({})",
+        "{:>16}  {:>6}  {:>6}  {:>7}  {:>9}  {:>12}  {:<12}  {:<14}  {} {} ({})",
         or_dash(row.last_seen_ms.map(|ms| tenth(app.now_ms().saturating_sub(ms), 3_600_000))),
         or_dash(row.backlog.map(|n| n.to_string())),
+        row.attachments_missing,
         row.refused,
         or_dash(row.clock_offset_ms.map(|ms| tenth(ms, 1_000))),
         or_dash(row.storage_bytes.map(|n| tenth(n, 1 << 20))),

@@ -101,13 +101,15 @@ fn status(config: Config, json: bool) -> Result<(), Failure> {
         restored.former_journal,
     ))?;
     say(&format!(
-        "brought back: {} changes in {} documents; now {} documents, {} changes; attachments: {} named, {} missing",
+        "brought back: {} changes in {} documents; now {} documents, {} changes; attachments: {} named, {} missing, {} of them lost{}",
         status.resupplied_changes,
         status.resupplied_documents,
         status.documents,
         status.changes,
         status.attachments,
         status.attachments_missing,
+        status.attachments_lost,
+        if status.attachments_looked { "" } else { "; the store is still being looked through" },
     ))?;
     for person in &status.people_lost {
         let name = person.name.as_deref().unwrap_or("somebody");

@@ -314,8 +314,12 @@ diesel::table! {
         device -> Text,
         told_ms -> Nullable<BigInt>,
         confirmed_ms -> Nullable<BigInt>,
+        why -> Nullable<Text>,
     }
 }
+diesel::table! { erased_contents (document, trace) { document -> Text, trace -> Binary, hash -> Nullable<Text>, } }
+diesel::table! { held_documents (document, device) { document -> Text, device -> Text, given_ms -> BigInt, } }
+diesel::table! { lost_contents (hash) { hash -> Text, found_ms -> BigInt, asked -> Bool, } }
 diesel::table! {
     document_moves (community, position) {
         community -> Text,
@@ -382,3 +386,6 @@ diesel::allow_tables_to_appear_in_same_query!(cases, erasures);
 diesel::allow_tables_to_appear_in_same_query!(cases, notifications);
 diesel::allow_tables_to_appear_in_same_query!(journal, users);
 diesel::allow_tables_to_appear_in_same_query!(quarantine, users);
+diesel::allow_tables_to_appear_in_same_query!(erased_documents, erased_holders, uploads);
+diesel::allow_tables_to_appear_in_same_query!(lost_contents, attachment_refs);
+diesel::allow_tables_to_appear_in_same_query!(resupplies, devices);

@@ -1,8 +1,6 @@
 //! Destroying a document: its entries in the journal become tombstones at their positions, so that no cursor skips, and every other
 //! table forgets it. A last tombstone behind them is the order to phones.
 
-use std::collections::BTreeSet;
-
 use diesel::connection::SimpleConnection as _;
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
@@ -12,10 +10,10 @@ use sync_core::ids::{ActorId, AreaCode, DocumentId, UserId};
 use sync_core::sync::server::desk_actor;
 use sync_core::time::Witness;
 
-use super::{Erased, Erasure, ErasureError};
+use super::{Erased, Erasure, ErasureError, contents, holders};
 use crate::db::tables::{
-    attachment_proofs, attachment_refs, audit, cases, document_moves, erased_documents, erased_holders, hazards,
-    journal as journal_table, notifications, obligations, patrols, quarantine, uploads,
+    attachment_proofs, attachment_refs, cases, document_moves, erased_documents, hazards, journal as journal_table,
+    notifications, obligations, patrols, quarantine,
 };
 use crate::db::{AnyConnection, Database, DbError};
 use crate::journal::{self, Append};
@@ -44,7 +42,8 @@ pub(super) fn destroy(
     let document = journal::load(conn, id)?.ok_or(ErasureError::NotFound("document"))?;
     let key = NumberKey::load(conn, context.now_ms, context.entropy)?;
     let entries = journal::of_document(conn, id)?;
-    holders(conn, id, &entries)?;
+    holders::note(conn, id, &erasure.community, &entries)?;
+    let named = contents::named(conn, &document)?;
     let successor = match part {
         Some(part) => {
             let new = DocumentId::from_parts(context.now_ms, context.entropy.ten());
@@ -87,6 +86,7 @@ pub(super) fn destroy(
             .execute(conn)?;
     }
     forget(conn, &erasure.document, &key)?;
+    contents::forget(conn, context, id, &named)?;
     let erased = Erased {
         document: erasure.document.clone(),
         kind: document.meta().kind.as_str().to_owned(),
@@ -106,22 +106,6 @@ fn random(context: &Context<'_>) -> [u8; 32] {
     bytes
 }
 
-/// The phones that held the document: those that wrote in it, and those that a sync gave it to.
-fn holders(conn: &mut AnyConnection, id: DocumentId, entries: &[journal::Entry]) -> Result<(), DbError> {
-    let mut held: BTreeSet<String> = entries.iter().filter_map(|e| e.device.clone()).collect();
-    let given = audit::table
-        .filter(audit::action.eq("sync.deliver"))
-        .filter(audit::detail.like(format!("%{}%", id.0.simple())))
-        .select(audit::device);
-    held.extend(given.load::<Option<String>>(conn)?.into_iter().flatten());
-    for device in held {
-        diesel::insert_into(erased_holders::table)
-            .values((erased_holders::document.eq(id.to_string()), erased_holders::device.eq(device)))
-            .execute(conn)?;
-    }
-    Ok(())
-}
-
 /// Every row that tells something of the document.
 fn forget(conn: &mut AnyConnection, id: &str, key: &NumberKey) -> Result<(), DbError> {
     journal::forget(conn, &[id.to_owned()])?;
@@ -134,7 +118,6 @@ fn forget(conn: &mut AnyConnection, id: &str, key: &NumberKey) -> Result<(), DbE
     diesel::delete(document_moves::table.filter(document_moves::document.eq(id))).execute(conn)?;
     diesel::delete(attachment_refs::table.filter(attachment_refs::document.eq(id))).execute(conn)?;
     diesel::delete(attachment_proofs::table.filter(attachment_proofs::document.eq(id))).execute(conn)?;
-    diesel::update(uploads::table.filter(uploads::document.eq(id))).set(uploads::expires_ms.eq(0)).execute(conn)?;
     // That something was refused stays known, and not what.
     let kept: Vec<(String, Vec<u8>)> =
         quarantine::table.filter(quarantine::document.eq(id)).select((quarantine::id, quarantine::hash)).load(conn)?;

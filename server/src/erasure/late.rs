@@ -1,18 +1,19 @@
 //! What phones still say of a document that is no more. What they sent before is known again and never kept; what is new goes into
 //! quarantine with its words, and the phone is told to forget the document.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use diesel::prelude::*;
 use sha2::{Digest as _, Sha256};
 use sync_core::document::ChangeHash;
 use sync_core::error::{Refusal, RefusalCode};
 use sync_core::ids::{DeviceId, DocumentId};
+use sync_core::limits;
 use sync_core::sync::server::{Quarantined, Reading};
 use sync_core::sync::wire::{Bundle, BundleEntry, Cursor, PushOutcome, PushResult};
 
-use super::Erased;
 use super::destroy::trace;
+use super::{Erased, holders};
 use crate::db::tables::{erased_documents, erased_holders, journal, quarantine};
 use crate::db::{AnyConnection, DbError};
 use crate::masking::NumberKey;
@@ -73,70 +74,63 @@ fn digest(bytes: &[u8]) -> ChangeHash {
     ChangeHash(Sha256::digest(bytes).into())
 }
 
-/// The documents that a phone must forget: those whose order its cursor passes now, all of them where it begins anew, and those that
-/// it has just spoken of. Notes who was told, and who shows by his cursor that he has obeyed: a phone forgets in the transaction
-/// that moves its cursor.
+/// The documents that a phone must forget: those that it may hold and has not confirmed to have forgotten, those whose order its cursor
+/// passes now, all of them where it begins anew, and those that it has just spoken of. Only its word that it has forgotten one ends the
+/// order. Gives also whether there are more than one answer holds.
 pub(crate) fn orders(
     conn: &mut AnyConnection,
     device: DeviceId,
     (before, after): (&[Cursor], &[Cursor]),
     spoken_of: &[DocumentId],
     now_ms: i64,
-) -> Result<Vec<DocumentId>, DbError> {
+) -> Result<(Vec<DocumentId>, bool), DbError> {
     let codes: Vec<&str> = after.iter().map(|c| c.community.as_str()).collect();
     let mut rows: Vec<Erased> = erased_documents::table
         .filter(erased_documents::community.eq_any(codes))
         .select(Erased::as_select())
         .load(conn)?;
-    let spoken: Vec<String> = spoken_of.iter().map(ToString::to_string).collect();
-    if !spoken.is_empty() {
-        let others = erased_documents::table.filter(erased_documents::document.eq_any(&spoken));
+    let mut asked: BTreeSet<String> = spoken_of.iter().map(ToString::to_string).collect();
+    asked.extend(holders::open(device).select(erased_holders::document).load::<String>(conn)?);
+    let all: Vec<&String> = asked.iter().collect();
+    for some in all.chunks(500) {
+        let others = erased_documents::table.filter(erased_documents::document.eq_any(some.iter().copied()));
         rows.extend(others.select(Erased::as_select()).load::<Erased>(conn)?);
-    }
-    if rows.is_empty() {
-        return Ok(Vec::new());
     }
     let rows: BTreeMap<String, Erased> = rows.into_iter().map(|r| (r.document.clone(), r)).collect();
     let position = |cursors: &[Cursor], r: &Erased| {
         cursors.iter().find(|c| c.community.as_str() == r.community).map(|c| (c.position, c.scope))
     };
-    let mut orders = Vec::new();
+    let (mut orders, mut more) = (Vec::new(), false);
     for row in rows.values() {
         let (had, has) = (position(before, row), position(after, row));
         let same_scope = had.zip(has).is_some_and(|(had, has)| had.1 == has.1);
-        let obeyed = same_scope && had.is_some_and(|(p, _)| p >= row.position);
-        let passes = has.is_some_and(|(p, _)| p >= row.position);
-        if obeyed {
-            confirm(conn, device, &row.document, now_ms)?;
-        }
-        if (passes && !obeyed) || spoken.contains(&row.document) {
-            tell(conn, device, &row.document, now_ms)?;
-            orders.extend(row.document.parse::<DocumentId>().ok());
+        let passed = same_scope && had.is_some_and(|(p, _)| p >= row.position);
+        let passes = has.is_some_and(|(p, _)| p >= row.position) && !passed;
+        if passes || asked.contains(&row.document) {
+            // What this answer has no room for is told with the next one: it is open from now on.
+            let told = orders.len() < limits::RESPONSE_PURGES_MAX;
+            more |= !told;
+            tell(conn, device, &row.document, told.then_some(now_ms))?;
+            orders.extend(row.document.parse::<DocumentId>().ok().filter(|_| told));
         }
     }
-    Ok(orders)
+    Ok((orders, more))
 }
 
-fn tell(conn: &mut AnyConnection, device: DeviceId, document: &str, now_ms: i64) -> Result<(), DbError> {
+fn tell(conn: &mut AnyConnection, device: DeviceId, document: &str, told_ms: Option<i64>) -> Result<(), DbError> {
     let row = erased_holders::table.find((document, device.to_string()));
-    let told = diesel::update(row).set(erased_holders::told_ms.eq(Some(now_ms))).execute(conn)?;
+    let told = match told_ms {
+        Some(_) => diesel::update(row).set(erased_holders::told_ms.eq(told_ms)).execute(conn)?,
+        None => usize::try_from(row.count().get_result::<i64>(conn)?).unwrap_or_default(),
+    };
     if told == 0 {
         diesel::insert_into(erased_holders::table)
             .values((
                 erased_holders::document.eq(document),
                 erased_holders::device.eq(device.to_string()),
-                erased_holders::told_ms.eq(Some(now_ms)),
+                erased_holders::told_ms.eq(told_ms),
             ))
             .execute(conn)?;
     }
-    Ok(())
-}
-
-fn confirm(conn: &mut AnyConnection, device: DeviceId, document: &str, now_ms: i64) -> Result<(), DbError> {
-    let row = erased_holders::table
-        .find((document, device.to_string()))
-        .filter(erased_holders::told_ms.is_not_null())
-        .filter(erased_holders::confirmed_ms.is_null());
-    diesel::update(row).set(erased_holders::confirmed_ms.eq(Some(now_ms))).execute(conn)?;
     Ok(())
 }

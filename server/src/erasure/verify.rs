@@ -7,9 +7,11 @@ use serde::Serialize;
 use sync_core::ids::DocumentId;
 use utoipa::ToSchema;
 
-use super::{Erased, ErasureError, destroy::TOMBSTONE};
-use crate::db::tables::{audit, erased_documents, erased_holders, journal, quarantine};
+use super::{Erased, ErasureError, contents, destroy::TOMBSTONE};
+use crate::app::App;
+use crate::db::tables::{audit, erased_contents, erased_documents, erased_holders, journal, quarantine, uploads};
 use crate::db::{AnyConnection, Database, DbError};
+use crate::objects::ObjectsError;
 use crate::projection;
 
 /// Tables in which the id of an erased document may stand: they say that it was erased, or that a phone was ordered to forget it or has
@@ -17,6 +19,7 @@ use crate::projection;
 const MAY_NAME: &[&str] = &[
     "audit",
     "device_orders",
+    "erased_contents",
     "erased_documents",
     "erased_holders",
     "erasures",
@@ -38,6 +41,17 @@ pub struct Found {
     pub rows: i64,
 }
 
+/// A place that was looked through.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Looked {
+    /// The table and its column, the file, or the folder of the store of contents.
+    pub place: String,
+    /// What was looked for: `id`, `content`, or the number of the word that was given, from 1.
+    pub what: Vec<String>,
+    /// In how many rows something was found.
+    pub rows: i64,
+}
+
 /// A phone that held the document, or was told to forget it.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable, Serialize, ToSchema)]
 pub struct Holder {
@@ -45,8 +59,10 @@ pub struct Holder {
     pub device: String,
     /// When it was last told, ms UTC.
     pub told_ms: Option<i64>,
-    /// When it had shown that it has forgotten, ms UTC.
+    /// When it said that it has forgotten, or was known to hold nothing any more, ms UTC.
     pub confirmed_ms: Option<i64>,
+    /// wrote, given, or met: a phone that it met may have given it the document.
+    pub why: Option<String>,
 }
 
 /// What is known of an erasure.
@@ -58,6 +74,8 @@ pub struct Proof {
     pub successor: Option<String>,
     /// When it was erased, ms UTC.
     pub erased_ms: i64,
+    /// Every place that was looked through.
+    pub looked: Vec<Looked>,
     /// What was found and should not be there.
     pub found: Vec<Found>,
     /// The phones.
@@ -87,35 +105,73 @@ struct Count {
     rows: i64,
 }
 
-/// Looks for what is left. `words` stood in the document; `files` are the database's own.
+/// The files of an SQLite database; none of another.
+fn files(db: &Database, url: &str) -> Vec<String> {
+    if db.is_postgres() {
+        return Vec::new();
+    }
+    let path = url.strip_prefix("sqlite:").unwrap_or(url);
+    let path = path.strip_prefix("//").unwrap_or(path);
+    ["", "-wal"].map(|end| format!("{path}{end}")).to_vec()
+}
+
+/// Looks for what is left wherever this program can look: the database, its files, the store of contents.
+pub async fn prove(app: &App, document: DocumentId, words: Vec<String>) -> Result<Proof, ErasureError> {
+    let (db, files) = (app.db.clone(), files(&app.db, &app.config.database));
+    let looked = tokio::task::spawn_blocking(move || verify(&db, document, &words, &files)).await;
+    let mut proof = looked.map_err(|e| ObjectsError::Worker(e.to_string()))??;
+    contents::look(app, document, &mut proof).await?;
+    Ok(proof)
+}
+
+/// Looks for what is left in the database. `words` stood in the document; `files` are the database's own.
 pub fn verify(db: &Database, document: DocumentId, words: &[String], files: &[String]) -> Result<Proof, ErasureError> {
     let id = document.to_string();
     let mut conn = db.get()?;
     let conn = &mut *conn;
     let erased = erased_documents::table.find(&id).select(Erased::as_select()).first::<Erased>(conn).optional()?;
     let erased = erased.ok_or(ErasureError::NotFound("erased document"))?;
-    let mut found = content(conn, &id)?;
+    let (mut looked, mut found) = (Vec::new(), Vec::new());
+    for (place, rows) in content(conn, &id, erased.erased_ms)? {
+        looked.push(Looked { place: place.into(), what: vec!["content".into()], rows });
+        if rows > 0 {
+            found.push(Found { place: place.into(), what: "content".into(), rows });
+        }
+    }
     for (column, quoted) in columns(conn)? {
+        let mut needles: Vec<(String, &str)> = Vec::new();
         if !MAY_NAME.contains(&column.table_name.as_str()) {
-            found.extend(look(conn, &column, &quoted, &id, "id")?);
+            needles.push(("id".into(), &id));
         }
-        for (n, word) in words.iter().enumerate() {
-            found.extend(look(conn, &column, &quoted, word, &format!("word {}", n + 1))?);
+        let words = words.iter().enumerate().filter(|(_, word)| !word.is_empty());
+        needles.extend(words.map(|(n, word)| (format!("word {}", n + 1), word.as_str())));
+        let (place, mut all) = (format!("{}.{}", column.table_name, column.column_name), 0);
+        for (what, needle) in &needles {
+            let rows = look(conn, &quoted, needle)?;
+            all += rows;
+            if rows > 0 {
+                found.push(Found { place: place.clone(), what: what.clone(), rows });
+            }
         }
+        looked.push(Looked { place, what: needles.into_iter().map(|(what, _)| what).collect(), rows: all });
     }
     found.sort_by(|a, b| (&a.place, &a.what).cmp(&(&b.place, &b.what)));
     for file in files {
         let Ok(bytes) = std::fs::read(file) else { continue };
-        for (n, word) in words.iter().enumerate() {
-            if !word.is_empty() && bytes.windows(word.len()).any(|w| w == word.as_bytes()) {
+        let (mut what, mut rows) = (Vec::new(), 0);
+        for (n, word) in words.iter().enumerate().filter(|(_, word)| !word.is_empty()) {
+            what.push(format!("word {}", n + 1));
+            if bytes.windows(word.len()).any(|w| w == word.as_bytes()) {
+                rows += 1;
                 found.push(Found { place: file.clone(), what: format!("word {}", n + 1), rows: 1 });
             }
         }
+        looked.push(Looked { place: file.clone(), what, rows });
     }
     let phones = erased_holders::table
         .filter(erased_holders::document.eq(&id))
         .order(erased_holders::device)
-        .select((erased_holders::device, erased_holders::told_ms, erased_holders::confirmed_ms))
+        .select((erased_holders::device, erased_holders::told_ms, erased_holders::confirmed_ms, erased_holders::why))
         .load::<Holder>(conn)?;
     let older_backups = audit::table
         .filter(audit::action.eq("backup.make"))
@@ -123,11 +179,13 @@ pub fn verify(db: &Database, document: DocumentId, words: &[String], files: &[St
         .order(audit::id)
         .select((audit::object, audit::at_ms))
         .load::<(String, i64)>(conn)?;
-    Ok(Proof { document: id, successor: erased.successor, erased_ms: erased.erased_ms, found, phones, older_backups })
+    let Erased { successor, erased_ms, .. } = erased;
+    Ok(Proof { document: id, successor, erased_ms, looked, found, phones, older_backups })
 }
 
-/// Entries that are no tombstones, refused changes from before the erasure that still hold bytes, terms in the search index.
-fn content(conn: &mut AnyConnection, id: &str) -> Result<Vec<Found>, DbError> {
+/// Entries that are no tombstones, refused changes from before the erasure that still hold bytes, terms in the search index, uploads that
+/// were under way, and contents of which something may be left in the store.
+fn content(conn: &mut AnyConnection, id: &str, erased_ms: i64) -> Result<[(&'static str, i64); 5], DbError> {
     let entries: i64 = journal::table
         .filter(journal::document.eq(id))
         .filter(journal::basis.ne(TOMBSTONE))
@@ -150,9 +208,23 @@ fn content(conn: &mut AnyConnection, id: &str) -> Result<Vec<Found>, DbError> {
                 .get_result::<Count>(c)?
         }
     };
-    let places = [("journal", entries), ("quarantine", kept), ("case_search", indexed.rows)];
-    let left = places.into_iter().filter(|(_, rows)| *rows > 0);
-    Ok(left.map(|(place, rows)| Found { place: place.into(), what: "content".into(), rows }).collect())
+    let sent: i64 = uploads::table
+        .filter(uploads::document.eq(id))
+        .filter(uploads::created_ms.le(erased_ms))
+        .count()
+        .get_result(conn)?;
+    let contents: i64 = erased_contents::table
+        .filter(erased_contents::document.eq(id))
+        .filter(erased_contents::hash.is_not_null())
+        .count()
+        .get_result(conn)?;
+    Ok([
+        ("journal", entries),
+        ("quarantine", kept),
+        ("case_search", indexed.rows),
+        ("uploads", sent),
+        ("erased_contents", contents),
+    ])
 }
 
 /// Every column of text or bytes, with the SQL that counts the rows in which bytes stand.
@@ -186,21 +258,11 @@ fn columns(conn: &mut AnyConnection) -> Result<Vec<(Column, String)>, DbError> {
     Ok(list.into_iter().map(quoted).collect())
 }
 
-fn look(
-    conn: &mut AnyConnection,
-    column: &Column,
-    sql: &str,
-    needle: &str,
-    what: &str,
-) -> Result<Option<Found>, DbError> {
-    if needle.is_empty() {
-        return Ok(None);
-    }
+fn look(conn: &mut AnyConnection, sql: &str, needle: &str) -> Result<i64, DbError> {
     let bytes = needle.as_bytes().to_vec();
     let counted = match conn {
         AnyConnection::Sqlite(c) => diesel::sql_query(sql).bind::<Binary, _>(bytes).get_result::<Count>(c)?,
         AnyConnection::Postgres(c) => diesel::sql_query(sql).bind::<Binary, _>(bytes).get_result::<Count>(c)?,
     };
-    let place = format!("{}.{}", column.table_name, column.column_name);
-    Ok((counted.rows > 0).then(|| Found { place, what: what.to_owned(), rows: counted.rows }))
+    Ok(counted.rows)
 }

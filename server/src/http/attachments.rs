@@ -14,11 +14,11 @@ use super::extract::Principal;
 use super::problem::{Problem, ProblemBody};
 use crate::app::App;
 use crate::audit::Act;
-use crate::objects::proofs;
 use crate::objects::refs::{self, Standing};
 use crate::objects::thumbnails::{self, SIZES, ThumbnailError};
 use crate::objects::uploads::{Stored, Uploader};
 use crate::objects::verify::{self, Where};
+use crate::objects::{lost, proofs};
 
 /// Contents that one question may name.
 const ASKED_MAX: usize = 500;
@@ -65,7 +65,7 @@ impl From<ThumbnailError> for Problem {
         match error {
             ThumbnailError::NoPicture(_) => Self::not_found(detail),
             ThumbnailError::Broken(_) => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "attachment_broken", detail),
-            ThumbnailError::Missing => lost(),
+            ThumbnailError::Missing => absent(),
             ThumbnailError::Objects(e) => e.into(),
         }
     }
@@ -76,7 +76,7 @@ fn hidden() -> Problem {
 }
 
 /// Entered, and not here: on a phone still, or lost with a server's disk.
-fn lost() -> Problem {
+fn absent() -> Problem {
     Problem::new(StatusCode::NOT_FOUND, "attachment_missing", "the record names it, but its contents have not arrived")
         .remedy("ask again when the phone that took it has sent it")
 }
@@ -98,9 +98,9 @@ async fn readable(app: &App, principal: &Principal, hash: &str, document: Docume
     .await?;
     // To name it is not to have it: until its bytes came for this very record it is as if nobody had sent it.
     if !proofs::find(app, document, hash).await? {
-        return Err(lost());
+        return Err(absent());
     }
-    verify::find(app, hash).await?.ok_or_else(lost)
+    verify::find(app, hash).await?.ok_or_else(absent)
 }
 
 fn guarded(status: StatusCode, etag: &str, media_type: &str) -> HttpResponseBuilder {
@@ -170,7 +170,10 @@ pub async fn download(
         Some(stretch) => (StatusCode::PARTIAL_CONTENT, stretch.clone()),
         None => (StatusCode::OK, 0..length),
     };
-    let bytes = app.objects.stream(&row.object, stretch.clone()).await?.ok_or_else(lost)?;
+    let Some(bytes) = app.objects.stream(&row.object, stretch.clone()).await? else {
+        lost::lose(&app, &row).await?;
+        return Err(absent());
+    };
     let ending = MediaType::parse(&row.media_type).map_or("bin", MediaType::extension);
     let short: String = row.hash.chars().take(16).collect();
     let mut response = guarded(status, &etag, &row.media_type);
@@ -205,7 +208,11 @@ pub async fn thumbnail(
     if is_known(request.headers(), &etag) {
         return Ok(guarded(StatusCode::NOT_MODIFIED, &etag, "image/jpeg").finish());
     }
-    let bytes = thumbnails::thumbnail(&app, &row, query.size).await?;
+    let made = thumbnails::thumbnail(&app, &row, query.size).await;
+    if matches!(made, Err(ThumbnailError::Missing)) {
+        lost::lose(&app, &row).await?;
+    }
+    let bytes = made?;
     Ok(guarded(StatusCode::OK, &etag, "image/jpeg").insert_header((header::CONTENT_DISPOSITION, "inline")).body(bytes))
 }
 

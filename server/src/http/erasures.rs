@@ -18,7 +18,7 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
     config
         .service(web::resource("/erasures").route(web::get().to(list)).route(web::post().to(ask)))
         .service(web::resource("/erasures/{id}/decide").route(web::post().to(decide)))
-        .service(web::resource("/erasures/{id}/proof").route(web::get().to(proof)));
+        .service(web::resource("/erasures/{id}/proof").route(web::get().to(proof)).route(web::post().to(prove)));
 }
 
 impl From<ErasureError> for Problem {
@@ -30,6 +30,7 @@ impl From<ErasureError> for Problem {
             ErasureError::SamePerson => Self::forbidden(detail).remedy("ask another supervisor of the community"),
             ErasureError::Decided => Self::conflict("erasure_decided", detail),
             ErasureError::Remake(e) => Self::internal(&e),
+            ErasureError::Objects(e) => e.into(),
             ErasureError::Db(e) => e.into(),
         }
     }
@@ -139,11 +140,25 @@ pub(super) async fn decide(
         if let Err(error) = web::block(move || erasure::scrub(&db)).await.map_err(|e| Problem::internal(&e))? {
             tracing::error!(%error, "the database's files could not be scrubbed; run `fengqiao erase scrub`");
         }
+        if let Err(error) = erasure::contents::clear(&app).await {
+            tracing::error!(%error, "contents could not be deleted from the store; the next collection tries again");
+        }
     }
     Ok(web::Json(Decided { successor }))
 }
 
-/// What is left of an erased document, phone by phone.
+/// Words to look for.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ProofRequest {
+    /// At most 20 of at most 200 characters each. They are not written down anywhere.
+    words: Vec<String>,
+}
+
+const WORDS_MAX: usize = 20;
+const WORD_CHARS_MAX: usize = 200;
+
+/// Every place that was looked through for what is left of an erased document, and phone by phone who has forgotten it.
 #[utoipa::path(get, path = "/v1/erasures/{id}/proof", tag = "erasure", params(("id" = String, Path, description = "The erasure")),
     responses((status = 200, body = Proof), (status = 404, body = ProblemBody)), security(("bearer" = [])))]
 pub(super) async fn proof(
@@ -151,13 +166,34 @@ pub(super) async fn proof(
     principal: Principal,
     id: web::Path<String>,
 ) -> Result<web::Json<Proof>, Problem> {
+    proven(&app, &principal, id.into_inner(), Vec::new()).await
+}
+
+/// The same, and words that stood in the document are looked for everywhere. They travel in the body: addresses are written down by
+/// proxies.
+#[utoipa::path(post, path = "/v1/erasures/{id}/proof", tag = "erasure", params(("id" = String, Path, description = "The erasure")),
+    request_body = ProofRequest,
+    responses((status = 200, body = Proof), (status = 400, body = ProblemBody), (status = 404, body = ProblemBody)),
+    security(("bearer" = [])))]
+pub(super) async fn prove(
+    app: web::Data<App>,
+    principal: Principal,
+    id: web::Path<String>,
+    body: web::Json<ProofRequest>,
+) -> Result<web::Json<Proof>, Problem> {
+    let words = body.into_inner().words;
+    if words.len() > WORDS_MAX || words.iter().any(|w| w.is_empty() || w.chars().count() > WORD_CHARS_MAX) {
+        let problem = format!("at most {WORDS_MAX} words of 1 to {WORD_CHARS_MAX} characters");
+        return Err(Problem::invalid("field_invalid", problem).field("words").remedy("look for fewer at once"));
+    }
+    proven(&app, &principal, id.into_inner(), words).await
+}
+
+async fn proven(app: &App, principal: &Principal, id: String, words: Vec<String>) -> Result<web::Json<Proof>, Problem> {
     principal.must_hold(&[Role::Supervisor])?;
-    let id = id.into_inner();
-    let (subject, db) = (principal.subject.clone(), app.db.clone());
-    let proof = web::block(move || -> Result<Proof, Problem> {
-        let asked = erasure::find(&mut *db.get()?, &id)?.filter(|e| erasure::may(&subject, &e.community));
-        let document = asked.ok_or_else(hidden)?.document.parse().map_err(|_| hidden())?;
-        Ok(erasure::verify(&db, document, &[], &[])?)
-    });
-    Ok(web::Json(proof.await.map_err(|e| Problem::internal(&e))??))
+    let subject = principal.subject.clone();
+    let asked = app.run(move |conn| erasure::find(conn, &id)).await?;
+    let asked = asked.filter(|e| erasure::may(&subject, &e.community)).ok_or_else(hidden)?;
+    let document = asked.document.parse().map_err(|_| hidden())?;
+    Ok(web::Json(erasure::prove(app, document, words).await?))
 }

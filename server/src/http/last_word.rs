@@ -14,7 +14,7 @@ use super::sync::take;
 use crate::accounts::devices;
 use crate::app::App;
 use crate::db::AnyConnection;
-use crate::orders;
+use crate::{erasure, orders};
 
 /// Open to everybody: who speaks is known by his signature.
 pub(super) fn open_routes(config: &mut web::ServiceConfig) {
@@ -90,6 +90,7 @@ pub fn hear(app: &App, body: &[u8]) -> Result<Vec<u8>, Problem> {
         if let Some(order) = word.wiped
             && orders::wiped(conn, word.device, order, context.now_ms)?
         {
+            erasure::wiped(conn, word.device, context.now_ms)?;
             tracing::info!(device = %word.device, "device has destroyed its data");
         }
         Ok(LastAnswer { now_ms: context.now_ms, results, refused, wipe: orders::open_wipe(conn, word.device)? })

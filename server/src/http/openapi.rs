@@ -32,7 +32,7 @@ use super::{
         audit::list,
         restore::status,
         persons::reveal, persons::search,
-        erasures::list, erasures::ask, erasures::decide, erasures::proof,
+        erasures::list, erasures::ask, erasures::decide, erasures::proof, erasures::prove,
         health::healthz, health::readyz, health::metrics,
     ),
     modifiers(&Bearer),

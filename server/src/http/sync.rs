@@ -26,6 +26,7 @@ use crate::app::App;
 use crate::audit::{self, Act};
 use crate::db::{AnyConnection, DbError};
 use crate::merge::Context;
+use crate::objects::lost;
 use crate::{erasure, feed, merge, orders, quarantine, relay, restore};
 
 /// Adds this room's routes.
@@ -177,6 +178,7 @@ fn answer(
     if let Some(confirmed) = &request.confirmed {
         orders::confirm(conn, device, confirmed, now_ms)?;
         orders::forget_served(conn, device, confirmed)?;
+        erasure::confirmed(conn, device, confirmed, now_ms)?;
     }
     let mut holding: Vec<AreaCode> = request.cursors.iter().map(|c| c.community.clone()).collect();
     if app.restored && request.journal != Some(identity) {
@@ -198,14 +200,15 @@ fn answer(
     let spoken_of: Vec<DocumentId> = results.iter().map(|r: &PushResult| r.document).collect();
     let spoken_of = [spoken_of, feed.wanted.iter().map(|w| w.document).collect()].concat();
     let standing = std::mem::take(&mut feed.standing);
-    let erased = erasure::orders(conn, device, (cursors, &feed.cursors), &spoken_of, now_ms)?;
+    let (erased, more_erased) = erasure::orders(conn, device, (cursors, &feed.cursors), &spoken_of, now_ms)?;
     feed.wanted.retain(|w| !erased.contains(&w.document));
     orders::purge(conn, device, &feed.purge, now_ms, &app.entropy)?;
     let (mut purge, more_purges) = orders::open_purges(conn, device, &principal.subject, &feed.purge)?;
-    purge.documents.extend(erased);
+    purge.documents.extend(&erased);
     let kept = request.confirmed.as_ref().and_then(|c| c.policy).unwrap_or_default();
     let policy = Some(app.config.phone_policy()).filter(|p| *p != kept);
-    let orders = Orders { communities: purge.communities, policy };
+    let losses = lost::losses(conn)?;
+    let orders = Orders { communities: purge.communities, policy, erased, losses };
     let key = time_keys.current().ok_or_else(|| Problem::internal(&"there is no key for time tokens"))?;
     // The person's roles are told whenever the phone shows that it knows other ones, fewer or more.
     let communities = principal.subject.communities();
@@ -229,7 +232,7 @@ fn answer(
         decisions: quarantine::decisions(conn, device, &request.undecided)?,
         cursors: feed.cursors,
         grants: (!known_scope).then(|| principal.subject.grants.clone()),
-        more: feed.more || more_purges,
+        more: feed.more || more_purges || more_erased,
         relay: relay::news(app, conn, principal, request.relay.as_ref(), !known_scope, relayed)?,
         pledge: None,
         resupplied,

@@ -10,11 +10,11 @@ use serde::Serialize;
 use sync_core::ids::AreaCode;
 
 use super::uploads::{self, State, Stored};
-use super::{ObjectsError, proofs, refs, thumbnails, transact};
+use super::{ObjectsError, lost, proofs, refs, thumbnails, transact};
 use crate::app::App;
 use crate::db::tables::{communities, objects, upload_parts, uploads as upload_rows};
 use crate::db::{AnyConnection, DbError};
-use crate::journal;
+use crate::{erasure, journal, restore};
 
 const DAY_MS: i64 = 24 * 3_600_000;
 /// Contents looked at in one transaction: while it runs nobody can write a document.
@@ -33,11 +33,28 @@ pub struct Collected {
     pub bytes: u64,
     /// Things in the store that the database knows nothing of, deleted.
     pub strays: usize,
+    /// Contents deleted that went with an erased document, and that could not be deleted at once.
+    pub erased: usize,
+    /// Phones that are still expected to hand in what a restored server lacks. While there are any no content is deleted.
+    pub awaited: i64,
 }
 
 /// Collects, or with `dry_run` only says what would be.
 pub async fn collect(app: &App, dry_run: bool) -> Result<Collected, ObjectsError> {
     let mut done = Collected { uploads: expired(app, dry_run).await?, ..Collected::default() };
+    if !dry_run {
+        done.erased = erasure::contents::clear(app).await?;
+        let now_ms = app.now_ms();
+        transact(&app.db, move |conn| lost::ask(conn, now_ms).map_err(ObjectsError::from)).await?;
+    }
+    let hold_ms = app.config.attachment_hold_days.max(0).saturating_mul(DAY_MS);
+    let (journal, now_ms) = (app.journal, app.now_ms());
+    done.awaited =
+        transact(&app.db, move |conn| restore::awaited(conn, journal, hold_ms, now_ms).map_err(ObjectsError::from))
+            .await?;
+    if done.awaited > 0 {
+        return Ok(done);
+    }
     done.candidates = mark(app, dry_run).await?;
     sweep(app, dry_run, &mut done).await?;
     done.strays = strays(app, dry_run).await?;

@@ -55,7 +55,7 @@ pub(crate) fn note(conn: &mut AnyConnection, document: DocumentId, hash: &str, n
 }
 
 /// Forgets what was handed in for a content that is no more.
-pub(super) fn forget(conn: &mut AnyConnection, hash: &str) -> Result<(), DbError> {
+pub(crate) fn forget(conn: &mut AnyConnection, hash: &str) -> Result<(), DbError> {
     diesel::delete(attachment_proofs::table.filter(attachment_proofs::hash.eq(hash))).execute(conn)?;
     Ok(())
 }
@@ -77,12 +77,12 @@ pub fn reads_elsewhere(
 }
 
 /// Lays the mark of a proof beside the contents. It comes before the row, so that no row is without one.
-pub(super) async fn mark(app: &App, document: DocumentId, hash: &str) -> Result<(), ObjectsError> {
+pub(crate) async fn mark(app: &App, document: DocumentId, hash: &str) -> Result<(), ObjectsError> {
     app.objects.put(&key(document, hash), Bytes::new()).await
 }
 
 /// Takes a mark away again.
-pub(super) async fn unmark(app: &App, document: DocumentId, hash: &str) -> Result<(), ObjectsError> {
+pub(crate) async fn unmark(app: &App, document: DocumentId, hash: &str) -> Result<(), ObjectsError> {
     app.objects.delete(&key(document, hash)).await
 }
 

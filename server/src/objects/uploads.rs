@@ -15,7 +15,7 @@ use crate::app::App;
 use crate::db::{AnyConnection, DbError};
 
 pub use rows::{State, Stored, Upload, is_stored, readable_in, stored};
-pub(crate) use rows::{contents, end, referred_to, store, touch, under_way};
+pub(crate) use rows::{contents, end, missing_by_user, referred_to, store, touch, under_way};
 
 const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
@@ -174,10 +174,8 @@ async fn may_leave_out(app: &App, who: &Uploader, what: &Announced) -> Result<bo
             return Ok(false);
         }
     }
-    let name = what.hash.clone();
-    let here = transact(&app.db, move |conn| rows::touch(conn, &name).map_err(UploadError::from)).await?;
-    // Bytes of which the database knows nothing any more: it was restored from a backup, the store was not.
-    if !here && verify::adopt(app, &what.hash).await?.is_none() {
+    // Also bytes of which the database knows nothing any more: it was restored from a backup, the store was not.
+    if verify::stands(app, &what.hash).await?.is_none() {
         return Ok(false);
     }
     if !proven {

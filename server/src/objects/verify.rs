@@ -3,12 +3,14 @@
 
 use diesel::prelude::*;
 use serde::Serialize;
-use sync_core::ids::DocumentId;
+use sync_core::ids::{DocumentId, JournalId};
+use tokio::sync::watch;
 
 use super::uploads::{self, Stored};
-use super::{ObjectsError, content, proofs, transact};
+use super::{ObjectsError, content, lost, proofs, transact};
 use crate::app::App;
-use crate::db::tables::{attachment_refs, objects};
+use crate::db::tables::{attachment_refs, objects, settings};
+use crate::db::{AnyConnection, DbError};
 
 /// What was found.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize)]
@@ -64,6 +66,72 @@ pub async fn find(app: &App, hash: &str) -> Result<Option<Stored>, ObjectsError>
     }
 }
 
+/// A content of which its bytes were seen to lie in the store, as many as there should be: whoever is told so may delete his own.
+pub async fn stands(app: &App, hash: &str) -> Result<Option<Stored>, ObjectsError> {
+    match find(app, hash).await? {
+        Some(row) if !whole(app, &row, false).await? => {
+            lost::lose(app, &row).await?;
+            adopt(app, hash).await
+        }
+        found => Ok(found),
+    }
+}
+
+/// Contents looked for at once.
+const PAGE: i64 = 100;
+/// The setting that names the journal for which the store was looked through.
+const LOOKED: &str = "contents_looked";
+
+/// Whether everything that documents named when this journal began was looked for in the store.
+pub fn is_looked_through(conn: &mut AnyConnection, journal: JournalId) -> Result<bool, DbError> {
+    let of: Option<String> = settings::table.find(LOOKED).select(settings::value).first(conn).optional()?;
+    Ok(of.is_some_and(|of| of == journal.to_string()))
+}
+
+/// After a restore: looks in the store for every content that documents name, so that it is known what is missing before anybody asks.
+pub async fn look_through(app: &App, stop: &watch::Receiver<bool>) -> Result<(), ObjectsError> {
+    let journal = app.journal;
+    let done = move |conn: &mut AnyConnection| is_looked_through(conn, journal).map_err(ObjectsError::from);
+    if !app.restored || transact(&app.db, done).await? {
+        return Ok(());
+    }
+    let (mut after, mut missing) = (String::new(), 0_usize);
+    loop {
+        let from = after.clone();
+        let page: Vec<String> = transact(&app.db, move |conn| {
+            let named = attachment_refs::table
+                .filter(attachment_refs::hash.gt(from))
+                .filter(attachment_refs::hash.ne_all(objects::table.select(objects::hash)));
+            let named = named.select(attachment_refs::hash).distinct().order(attachment_refs::hash).limit(PAGE);
+            named.load(conn).map_err(ObjectsError::from)
+        })
+        .await?;
+        let Some(last) = page.last() else { break };
+        after.clone_from(last);
+        for hash in &page {
+            if *stop.borrow() {
+                return Ok(());
+            }
+            missing += usize::from(adopt(app, hash).await?.is_none());
+        }
+    }
+    transact(&app.db, move |conn| {
+        diesel::delete(settings::table.find(LOOKED)).execute(conn)?;
+        let row = (settings::name.eq(LOOKED), settings::value.eq(journal.to_string()));
+        diesel::insert_into(settings::table).values(row).execute(conn).map_err(ObjectsError::from)
+    })
+    .await?;
+    tracing::info!(missing, "the store was looked through after the restore");
+    Ok(())
+}
+
+/// Looks through the store once, when a server begins.
+pub async fn look_through_once(app: std::sync::Arc<App>, stop: watch::Receiver<bool>) {
+    if let Err(error) = look_through(&app, &stop).await {
+        tracing::error!(%error, "the store could not be looked through; the next start tries again");
+    }
+}
+
 /// Compares documents, database and store. `deep` reads every content and checks its hash; `repair` takes out what is lost, so that
 /// phones supply it.
 pub async fn verify(app: &App, deep: bool, repair: bool) -> Result<Report, ObjectsError> {
@@ -82,10 +150,13 @@ pub async fn verify(app: &App, deep: bool, repair: bool) -> Result<Report, Objec
         }
         report.lost.push(row.hash.clone());
         if repair {
-            let (hash, object) = (row.hash.clone(), row.object.clone());
-            let gone = objects::table.filter(objects::hash.eq(hash)).filter(objects::object.eq(object));
-            transact(&app.db, move |conn| diesel::delete(gone).execute(conn).map_err(ObjectsError::from)).await?;
+            let (row, now_ms) = (row.clone(), app.now_ms());
+            transact(&app.db, move |conn| lost::note(conn, &row, now_ms).map_err(ObjectsError::from)).await?;
         }
+    }
+    if repair {
+        let now_ms = app.now_ms();
+        transact(&app.db, move |conn| lost::ask(conn, now_ms).map_err(ObjectsError::from)).await?;
     }
     let known: std::collections::BTreeSet<&String> = known.iter().map(|r| &r.hash).collect();
     for hash in referred.into_iter().filter(|h| !known.contains(h)) {
@@ -127,20 +198,20 @@ pub async fn locate(
     asked: Vec<(DocumentId, String)>,
 ) -> Result<Vec<Where>, ObjectsError> {
     let (asker, questions) = (who.clone(), asked.clone());
+    // Nobody frees anything on the word of a row: the store is asked each time.
     let mut found = transact(&app.db, move |conn| {
         let one = |(document, hash): &(DocumentId, String)| -> Result<Where, ObjectsError> {
             let standing = super::refs::standing(conn, &asker.subject, asker.user, *document, hash)?;
             if standing == super::refs::Standing::None {
                 return Ok(Where::Unknown);
             }
-            let here = proofs::is_proven(conn, *document, hash)? && uploads::touch(conn, hash)?;
-            Ok(if here { Where::Here } else { Where::Missing })
+            Ok(Where::Missing)
         };
         questions.iter().map(one).collect::<Result<Vec<_>, _>>()
     })
     .await?;
     for (at, (document, hash)) in found.iter_mut().zip(&asked).filter(|(at, _)| **at == Where::Missing) {
-        if proofs::find(app, *document, hash).await? && find(app, hash).await?.is_some() {
+        if proofs::find(app, *document, hash).await? && stands(app, hash).await?.is_some() {
             *at = Where::Here;
         }
     }

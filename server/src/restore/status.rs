@@ -13,6 +13,7 @@ use crate::db::tables::{
 };
 use crate::db::{AnyConnection, DbError};
 use crate::journal::load as journal_of;
+use crate::objects::{lost, verify};
 
 /// From what this life of the server began.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -94,6 +95,10 @@ pub struct RestoreStatus {
     pub attachments: i64,
     /// Contents that documents name and nobody has brought yet.
     pub attachments_missing: i64,
+    /// Of these, contents that were here once and are lost.
+    pub attachments_lost: i64,
+    /// Whether the store was looked through since the restore; until then what it still holds counts as missing.
+    pub attachments_looked: bool,
     /// People who wrote what came back and have no account here: theirs was younger than the backup.
     pub people_lost: Vec<LostPerson>,
     /// The phones, those that are not done first; revoked ones are left out.
@@ -136,6 +141,7 @@ pub fn status(conn: &mut AnyConnection, journal: JournalId) -> Result<RestoreSta
         None => Vec::new(),
     };
     let people_lost = if restored.is_some() { people_lost(conn)? } else { Vec::new() };
+    let is_restored = restored.is_some();
     Ok(RestoreStatus {
         journal: journal.to_string(),
         restored,
@@ -145,6 +151,8 @@ pub fn status(conn: &mut AnyConnection, journal: JournalId) -> Result<RestoreSta
         resupplied_changes: handed.iter().map(|h| h.2).sum(),
         attachments: named,
         attachments_missing: missing,
+        attachments_lost: lost::count(conn)?,
+        attachments_looked: !is_restored || verify::is_looked_through(conn, journal)?,
         people_lost,
         phones,
     })

@@ -1,16 +1,17 @@
 //! Purging what its owner may no longer see: out of tables, index and log before it is confirmed. What he wrote and has not sent, and what
-//! was refused of it, stays: those are his own words.
+//! was refused of it, stays: those are his own words. Of what was erased by law only words stay that came too late.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::PoisonError;
 
 use rusqlite::{Connection, Transaction};
 
 use super::{Phone, PhoneError};
+use crate::error::RefusalCode;
 use crate::ids::{AreaCode, DocumentId};
 use crate::limits;
 use crate::store::{StoreError, meta_json, set_meta_json};
-use crate::store::{attachments as files, documents, list, pledges, thumbnails};
+use crate::store::{attachments as files, documents, list, outbox, pledges, thumbnails};
 use crate::sync::orders::{Confirmed, PhonePolicy};
 use crate::sync::wire::SyncResponse;
 
@@ -23,19 +24,18 @@ pub(super) fn obey(
     touched: &mut BTreeSet<DocumentId>,
 ) -> Result<u64, PhoneError> {
     let mut forgotten = 0;
+    let erased: BTreeSet<DocumentId> = response.orders.iter().flat_map(|o| o.erased.iter().copied()).collect();
     let mut purge = |id: DocumentId| -> Result<(), PhoneError> {
-        let held = documents::load_readable(tx, id)?;
-        for hash in held.iter().flat_map(|d| d.document.attachments().into_keys()) {
-            // What was attached here and has not arrived goes on its way; another record that refers to the rest fetches it again.
-            if files::file(tx, &hash)?.is_some() && !files::is_unsent(tx, &hash)? {
-                files::drop_file(tx, &hash)?;
-                note(tx, "file", &hash)?;
-            }
-        }
         for name in thumbnails::drop_of(tx, id)? {
             note(tx, "file", &name)?;
         }
+        let by_law = erased.contains(&id);
+        contents(tx, id, by_law)?;
         documents::purge(tx, id)?;
+        if by_law {
+            // Of what was refused before nothing stays either; what is refused because of the erasure was told above, and is its author's.
+            outbox::forget_refused(tx, id, RefusalCode::Erased)?;
+        }
         touched.insert(id);
         forgotten += 1;
         Ok(())
@@ -57,9 +57,12 @@ pub(super) fn obey(
                 purge(id)?;
             }
         }
-        // What is away has left its row, and small pictures.
+        // What is away has left its row, small pictures and perhaps contents.
         for name in thumbnails::drop_of_community(tx, community.as_str())? {
             note(tx, "file", &name)?;
+        }
+        for id in list::away_of(tx, community.as_str())? {
+            contents(tx, id, false)?;
         }
         list::forget_community(tx, community.as_str())?;
         note(tx, "community", community.as_str())?;
@@ -71,6 +74,24 @@ pub(super) fn obey(
         list::leave_no_trace(tx)?;
     }
     Ok(forgotten)
+}
+
+/// Lets go the contents of a record, whole or in part, also of one that had left the phone before. Their files go when nobody can read
+/// them any more: before the purge is confirmed.
+fn contents(tx: &Transaction<'_>, id: DocumentId, erased: bool) -> Result<(), PhoneError> {
+    let held = documents::load_readable(tx, id)?;
+    let mut named: BTreeMap<String, bool> = BTreeMap::new();
+    for hash in held.iter().flat_map(|d| d.document.attachments().into_keys()) {
+        let placed = files::is_placed(tx, &hash)?;
+        named.insert(hash, placed);
+    }
+    // After that: what was placed by this record alone is not any more.
+    named.extend(files::purge(tx, id, erased)?);
+    for hash in named.into_iter().filter(|(_, placed)| !placed).map(|(hash, _)| hash) {
+        files::drop_file(tx, &hash)?;
+        note(tx, "file", &hash)?;
+    }
+    Ok(())
 }
 
 fn note(tx: &Transaction<'_>, kind: &str, target: &str) -> Result<(), StoreError> {

@@ -20,7 +20,7 @@ use crate::limits;
 use crate::phone::ChangeNotice;
 use crate::store::decisions;
 use crate::store::documents::{self, CursorRow};
-use crate::store::{list, meta_json, outbox, peers, pledges, set_meta_json, standing};
+use crate::store::{attachments, list, meta_json, outbox, peers, pledges, set_meta_json, standing};
 use crate::sync::orders::Confirmed;
 use crate::sync::token;
 use crate::sync::wire::{
@@ -376,6 +376,7 @@ impl SyncSession {
             peers::forget_proofs(tx)?;
         }
         set_meta_json(tx, "journal", &response.journal)?;
+        attachments::note_losses(tx, response.orders.as_ref().map_or(0, |o| o.losses))?;
         set_meta_json(tx, "server_ms", &response.now_ms)?;
         set_meta_json(tx, "clock_offset_ms", &(host.now_ms() - response.now_ms))?;
         if let Some(issued_ms) = token::issued_ms(&response.token) {

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, Transaction};
 
-use super::{StoreError, meta_json};
+use super::{StoreError, meta_json, set_meta_json};
 use crate::document::ChangeHash;
 use crate::ids::{DocumentId, JournalId};
 
@@ -41,13 +41,25 @@ pub struct UploadRow {
 const COLUMNS: &str =
     "u.document, u.hash, u.bytes, u.location, u.sent, u.server_ms, u.refused_code, u.refused_detail, u.fetched";
 
+const LOSSES: &str = "content_losses";
+
 /// Of a row of `files`: the server holds it for every record of which it lies here, and said so in the life `?1` of its contents.
 const VOUCHED: &str = "?1 IS NOT NULL AND EXISTS (SELECT 1 FROM uploads u WHERE u.hash = files.hash) AND NOT EXISTS \
     (SELECT 1 FROM uploads u WHERE u.hash = files.hash AND (u.server_ms IS NULL OR u.journal IS NOT ?1))";
 
 /// The life of the server's contents that this phone last met: what the server said in another one proves nothing.
 pub fn life(conn: &Connection) -> Result<Option<String>, StoreError> {
-    Ok(meta_json::<JournalId>(conn, "journal")?.map(|j| j.to_string()))
+    let losses: u64 = meta_json(conn, LOSSES)?.unwrap_or(0);
+    let life = |j: JournalId| if losses == 0 { j.to_string() } else { format!("{j}#{losses}") };
+    Ok(meta_json::<JournalId>(conn, "journal")?.map(life))
+}
+
+/// Notes how often the server has found contents lost: from then on everything that lies here is asked about anew.
+pub fn note_losses(tx: &Transaction<'_>, losses: u64) -> Result<(), StoreError> {
+    if meta_json::<u64>(tx, LOSSES)?.unwrap_or(0) != losses {
+        set_meta_json(tx, LOSSES, &losses)?;
+    }
+    Ok(())
 }
 
 fn unsigned(n: i64) -> u64 {
@@ -131,12 +143,6 @@ pub fn unplaced(conn: &Connection) -> Result<Vec<FileRow>, StoreError> {
     files(conn, "WHERE NOT EXISTS (SELECT 1 FROM uploads u WHERE u.hash = files.hash)", [])
 }
 
-/// Whether the server, in its present life, has not said yet that it holds a content that was attached here.
-pub fn is_unsent(conn: &Connection, hash: &str) -> Result<bool, StoreError> {
-    let waiting = "SELECT EXISTS (SELECT 1 FROM uploads WHERE hash = ?1 AND fetched = 0 AND (server_ms IS NULL OR journal IS NOT ?2))";
-    Ok(conn.prepare_cached(waiting)?.query_row((hash, life(conn)?), |r| r.get(0))?)
-}
-
 /// Forgets that a content lies here.
 pub fn drop_file(tx: &Transaction<'_>, hash: &str) -> Result<(), StoreError> {
     tx.execute("DELETE FROM files WHERE hash = ?1", [hash])?;
@@ -168,13 +174,35 @@ pub fn fetched(
     Ok(())
 }
 
+/// Takes out the rows of a record that is purged: all of them if it was erased by law, else all but what was attached here and has not
+/// arrived, which goes on its way. Gives the contents that they name, with whether another row still wants each.
+pub fn purge(tx: &Transaction<'_>, document: DocumentId, erased: bool) -> Result<Vec<(String, bool)>, StoreError> {
+    let named = of_document(tx, document)?;
+    tx.prepare_cached(
+        "DELETE FROM uploads WHERE document = ?1 AND (?2 OR fetched = 1 OR (server_ms IS NOT NULL AND journal IS ?3))",
+    )?
+    .execute((document.to_string(), erased, life(tx)?))?;
+    let mut all = Vec::with_capacity(named.len());
+    for UploadRow { hash, .. } in named {
+        let placed = is_placed(tx, &hash)?;
+        all.push((hash, placed));
+    }
+    Ok(all)
+}
+
+/// Whether a row says that a content lies here, or is to be sent, for some record.
+pub fn is_placed(conn: &Connection, hash: &str) -> Result<bool, StoreError> {
+    let placed = "SELECT EXISTS (SELECT 1 FROM uploads WHERE hash = ?1)";
+    Ok(conn.prepare_cached(placed)?.query_row([hash], |r| r.get(0))?)
+}
+
 /// Takes out what the server has, of records that are here no more; gives the contents that lay here for nothing else.
 pub fn left_behind(tx: &Transaction<'_>) -> Result<Vec<String>, StoreError> {
     const GONE: &str = "server_ms IS NOT NULL AND journal IS ?1 \
         AND NOT EXISTS (SELECT 1 FROM documents d WHERE d.id = document) \
         AND NOT EXISTS (SELECT 1 FROM list l WHERE l.document = uploads.document)";
     let life = life(tx)?;
-    let mut hashes: Vec<String> = {
+    let hashes: Vec<String> = {
         let mut statement = tx.prepare_cached(&format!("SELECT DISTINCT hash FROM uploads WHERE {GONE}"))?;
         let rows = statement.query_map([&life], |r| r.get(0))?;
         rows.collect::<Result<_, _>>()?
@@ -183,15 +211,14 @@ pub fn left_behind(tx: &Transaction<'_>) -> Result<Vec<String>, StoreError> {
         return Ok(hashes);
     }
     tx.prepare_cached(&format!("DELETE FROM uploads WHERE {GONE}"))?.execute([&life])?;
-    let mut others = tx.prepare_cached("SELECT EXISTS (SELECT 1 FROM uploads WHERE hash = ?1)")?;
-    let mut wanted = Vec::with_capacity(hashes.len());
-    for hash in &hashes {
-        wanted.push(others.query_row([hash], |r| r.get::<_, bool>(0))?);
+    let mut loose = Vec::with_capacity(hashes.len());
+    for hash in hashes {
+        if !is_placed(tx, &hash)? {
+            drop_file(tx, &hash)?;
+            loose.push(hash);
+        }
     }
-    let mut wanted = wanted.into_iter();
-    hashes.retain(|_| !wanted.next().unwrap_or(true));
-    hashes.iter().try_for_each(|hash| drop_file(tx, hash))?;
-    Ok(hashes)
+    Ok(loose)
 }
 
 /// What can be sent now, in the order of need: cases before patrols, what is due first, then what was attached first. Text goes before:

@@ -289,6 +289,15 @@ pub fn holds(conn: &Connection, community: &str) -> Result<bool, StoreError> {
     Ok(conn.prepare_cached(query)?.query_row([community], |r| r.get(0))?)
 }
 
+/// Records of a community that have left the phone.
+pub fn away_of(conn: &Connection, community: &str) -> Result<Vec<DocumentId>, StoreError> {
+    let mut statement = conn
+        .prepare_cached("SELECT document FROM list WHERE community = ?1 AND away_ms IS NOT NULL ORDER BY document")?;
+    let rows = statement.query_map([community], |r| r.get::<_, String>(0))?;
+    let ids: Vec<String> = rows.collect::<Result<_, _>>()?;
+    Ok(ids.into_iter().filter_map(|id| id.parse().ok()).collect())
+}
+
 /// Takes the rows of a community out.
 pub fn forget_community(tx: &Transaction<'_>, community: &str) -> Result<(), StoreError> {
     tx.execute("DELETE FROM list WHERE community = ?1", [community])?;

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::StoreError;
 use crate::document::{ChangeHash, RawChange};
+use crate::error::RefusalCode;
 use crate::ids::{ActorId, DocumentId, UserId};
 use crate::time::TimeClaim;
 
@@ -131,6 +132,13 @@ pub fn remove(tx: &Transaction<'_>, hash: &ChangeHash) -> Result<bool, StoreErro
 /// Notes which change was written again as which.
 pub fn note_remade(tx: &Transaction<'_>, former: &ChangeHash, hash: &ChangeHash) -> Result<(), StoreError> {
     tx.prepare_cached("INSERT OR REPLACE INTO remade (hash, former) VALUES (?1, ?2)")?.execute((hash.0, former.0))?;
+    Ok(())
+}
+
+/// Forgets the refused changes of a document, but for those that were refused for one reason.
+pub fn forget_refused(tx: &Transaction<'_>, id: DocumentId, but: RefusalCode) -> Result<(), StoreError> {
+    tx.prepare_cached("DELETE FROM refused WHERE document = ?1 AND code <> ?2")?
+        .execute((id.to_string(), but.as_str()))?;
     Ok(())
 }
 

@@ -53,6 +53,17 @@ pub struct Orders {
     /// A policy other than the one that the phone says it keeps.
     #[serde(rename = "l", default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<PhonePolicy>,
+    /// Of the documents to be purged those that were erased by law: nothing of them stays, sent or not.
+    #[serde(rename = "e", default, skip_serializing_if = "Vec::is_empty")]
+    pub erased: Vec<DocumentId>,
+    /// How often the server has found contents of attachments lost. Whoever knew another number asks about all that lie here.
+    #[serde(rename = "n", default, skip_serializing_if = "is_zero")]
+    pub losses: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
+fn is_zero(n: &u64) -> bool {
+    *n == 0
 }
 
 impl Confirmed {

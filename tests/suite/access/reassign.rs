@@ -29,6 +29,17 @@ pub(crate) fn reassign(world: &World, from: &str, to: &str) {
     assert_eq!(status, 200, "{reply}");
 }
 
+/// Ends every role of somebody.
+pub(crate) fn move_away(world: &World, login: &str) {
+    let user = id_of(world, login);
+    let (_, held) = world.get(&format!("/v1/users/{user}/assignments"), Some(&world.token("admin")));
+    for role in held["items"].as_array().unwrap() {
+        let body = json!({"role": role["role"], "area": role["area"]});
+        let (status, reply) = act(world, &format!("/v1/users/{user}/assignments/end"), &body);
+        assert_eq!(status, 200, "{reply}");
+    }
+}
+
 /// A worker of no grid so far.
 pub(super) fn newcomer(world: &World) {
     world.import(

@@ -20,14 +20,14 @@ const ACCOUNT: &str = "FENGQIAO";
 const SECRET: &str = "maple-bridge-secret";
 
 /// An S3 service that keeps its buckets in a folder. It ends with its runtime.
-struct S3 {
+pub(crate) struct S3 {
     runtime: tokio::runtime::Runtime,
     folder: tempfile::TempDir,
     url: String,
 }
 
 impl S3 {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join(BUCKET)).unwrap();
         let service = {
@@ -51,7 +51,7 @@ impl S3 {
         Self { runtime, folder, url }
     }
 
-    fn config(&self) -> Config {
+    pub(crate) fn config(&self) -> Config {
         Config {
             objects: format!("s3://{BUCKET}/guangming/attachments"),
             objects_endpoint: self.url.clone(),
@@ -62,7 +62,7 @@ impl S3 {
     }
 
     /// The contents that lie in the bucket.
-    fn kept(&self, folder: &str) -> Vec<Vec<u8>> {
+    pub(crate) fn kept(&self, folder: &str) -> Vec<Vec<u8>> {
         fn walk(at: &Path, found: &mut Vec<Vec<u8>>) {
             for entry in std::fs::read_dir(at).into_iter().flatten() {
                 let path = entry.unwrap().path();

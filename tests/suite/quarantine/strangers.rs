@@ -140,3 +140,44 @@ fn what_stands_in_quarantine_under_anothers_name_does_not_keep_its_author_from_b
     assert_eq!(items(&world, "community", "?state=waiting").len(), 1, "the other's stays a matter of its own");
     world.check_rebuild();
 }
+
+#[test]
+fn the_senders_of_the_same_refused_bytes_survive_a_migration_that_is_undone_and_done_again() {
+    use diesel::connection::SimpleConnection as _;
+    let world = World::new();
+    let he = Hand::register(&world, "he");
+    let senders = [Hand::register(&world, "baihua"), Hand::register(&world, "captain")];
+    let (case, first) = he.case("同样的话。");
+    he.hand_in(vec![he.entry(&case, [&first.bytes[..]])]);
+    let mut theirs = case.clone();
+    let same = stroke(&senders[0], &mut theirs, 99);
+    for sender in &senders {
+        refused(&sender.hand_in(vec![sender.entry(&case, [&same[..]])]));
+    }
+    let app = world.app();
+    let mut conn = app.db.get().unwrap();
+    let rows = |conn: &mut server::db::AnyConnection| -> Vec<(String, String, Vec<u8>)> {
+        quarantine::table
+            .order(quarantine::id)
+            .select((quarantine::id, quarantine::author, quarantine::bytes))
+            .load(conn)
+            .unwrap()
+    };
+    let before = rows(&mut conn);
+    assert_eq!(before.len(), 2);
+    let (down, up) = if app.db.is_postgres() {
+        (
+            include_str!("../../../schema/migrations/server-postgres/0017_senders/down.sql"),
+            include_str!("../../../schema/migrations/server-postgres/0017_senders/up.sql"),
+        )
+    } else {
+        (
+            include_str!("../../../schema/migrations/server-sqlite/0017_senders/down.sql"),
+            include_str!("../../../schema/migrations/server-sqlite/0017_senders/up.sql"),
+        )
+    };
+    conn.batch_execute(down).unwrap();
+    assert_eq!(rows(&mut conn), before[..1], "one row for the same bytes, as it was");
+    conn.batch_execute(up).unwrap();
+    assert_eq!(rows(&mut conn), before, "and nothing that somebody sent is lost");
+}

@@ -9,6 +9,7 @@ use sync_core::ids::DocumentId;
 
 use crate::db::tables::{attachment_proofs, attachment_refs, objects, upload_parts, uploads};
 use crate::db::{AnyConnection, DbError};
+use crate::objects::lost;
 
 /// What can be the state of an upload.
 pub struct State;
@@ -103,6 +104,7 @@ pub(crate) fn store(conn: &mut AnyConnection, row: &Stored) -> Result<bool, DbEr
     if touch(conn, &row.hash)? {
         return Ok(false);
     }
+    lost::found(conn, &row.hash)?;
     diesel::insert_into(objects::table).values(row).execute(conn)?;
     Ok(true)
 }
@@ -186,6 +188,13 @@ pub(crate) fn referred_to(conn: &mut AnyConnection) -> Result<(u64, u64), DbErro
     let here: std::collections::HashSet<String> = here.into_iter().collect();
     let missing = all.iter().filter(|hash| !here.contains(*hash)).count();
     Ok((u64::try_from(all.len()).unwrap_or(u64::MAX), u64::try_from(missing).unwrap_or(u64::MAX)))
+}
+
+/// How many contents people have entered into records whose bytes have not arrived, by account.
+pub(crate) fn missing_by_user(conn: &mut AnyConnection) -> Result<Vec<(String, i64)>, DbError> {
+    let here = objects::table.select(objects::hash);
+    let missing = attachment_refs::table.filter(attachment_refs::hash.ne_all(here)).group_by(attachment_refs::by_user);
+    Ok(missing.select((attachment_refs::by_user, diesel::dsl::count_star())).load(conn)?)
 }
 
 /// What all contents hold, with what is on its way.
