@@ -11,6 +11,7 @@ use sync_core::authority::Grant;
 use sync_core::ids::{AreaCode, DeviceId, JournalId, UserId};
 use sync_core::phone::{Enrolment, SessionTokens};
 use sync_core::role::{AreaKind, Role};
+use sync_core::sync::pace::Errand;
 use sync_core::sync::relay::RelayKeys;
 use sync_core::sync::wire::Bytes;
 use ureq::http::Method;
@@ -184,6 +185,11 @@ impl PhoneLibrary {
         let http = self.client(&server_url)?;
         let _turn = self.account.lock().unwrap_or_else(PoisonError::into_inner);
         let known = self.phone.identity()?;
+        // What one server asks for is nothing to another.
+        let here = self.phone.server_get()?.is_none_or(|url| url == server_url);
+        if here {
+            self.may_ask(Errand::SignIn)?;
+        }
         let ask = |device: Option<DeviceId>| {
             let mut body = json!({ "login": login, "password": password });
             if let (Some(device), Some(map)) = (device, body.as_object_mut()) {
@@ -193,7 +199,11 @@ impl PhoneLibrary {
                 let proof = STANDARD.encode(self.phone.sign(LOGIN_DOMAIN, signed.as_bytes()));
                 map.insert("proof".to_owned(), json!(proof));
             }
-            http.send(post("/v1/auth/login", None, &body), cancel)
+            let reply = http.send(post("/v1/auth/login", None, &body), cancel)?;
+            if here {
+                self.heed(Errand::SignIn, &reply)?;
+            }
+            Ok::<Reply, PhoneLibError>(reply)
         };
         let mut registered = known.as_ref().map(|k| k.device);
         let mut reply = ask(registered)?;
@@ -213,7 +223,7 @@ impl PhoneLibrary {
         let device = match registered {
             Some(device) => device,
             None => {
-                let (device, bound) = self.register(&http, &tokens.access_token, &device_name, cancel)?;
+                let (device, bound) = self.register(&http, &tokens.access_token, &device_name, here, cancel)?;
                 tokens = bound;
                 device
             }
@@ -237,8 +247,10 @@ impl PhoneLibrary {
         let _turn = self.account.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(session) = self.session_of_phone()? else { return Ok(()) };
         self.phone.session_put(None)?;
-        if let Ok(http) = self.client(&session.server_url) {
-            // Out of reach, the session ends by itself when its time is over.
+        if self.may_ask(Errand::Sync).is_ok()
+            && let Ok(http) = self.client(&session.server_url)
+        {
+            // Out of reach, or of a server that asked to be left alone, the session ends by itself when its time is over.
             drop(http.send(post("/v1/auth/logout", Some(&session.access), &json!({})), None));
         }
         Ok(())
@@ -282,11 +294,15 @@ impl PhoneLibrary {
         http: &Http,
         access: &str,
         name: &str,
+        here: bool,
         cancel: Option<&Arc<CancelToken>>,
     ) -> Result<(DeviceId, TokensReply)> {
         let key = STANDARD.encode(self.phone.device_public_key());
         let body = json!({ "name": name, "public_key": key });
         let reply = http.send(post("/v1/devices", Some(access), &body), cancel)?;
+        if here {
+            self.heed(Errand::SignIn, &reply)?;
+        }
         if says(&reply, "device_key_taken") {
             return Err(PhoneLibError::Revoked);
         }
@@ -338,7 +354,11 @@ impl PhoneLibrary {
         }
         let proof = self.phone.sign(PROOF_DOMAIN, now.refresh.as_bytes());
         let body = json!({ "refresh_token": now.refresh, "proof": STANDARD.encode(proof) });
-        let reply = self.client(&now.server_url)?.send(post("/v1/auth/refresh", None, &body), cancel)?;
+        self.may_ask(Errand::Sync)?;
+        // The token that has expired still says which phone asks: by it the server knows whose moment this is.
+        let call = post("/v1/auth/refresh", Some(&now.access), &body);
+        let reply = self.client(&now.server_url)?.send(call, cancel)?;
+        self.heed(Errand::Sync, &reply)?;
         if says(&reply, "session_ended") || says(&reply, "token_reused") {
             self.phone.session_put(None)?;
         }
@@ -348,43 +368,67 @@ impl PhoneLibrary {
         Ok(fresh)
     }
 
-    /// Sends a request with the session's token; a refused token is replaced once.
-    pub(crate) fn send_authorized(
+    /// Nobody asks before the time that a busy server has named, also not after the app was started anew.
+    pub(crate) fn may_ask(&self, errand: Errand) -> Result<()> {
+        match u64::try_from(self.phone.forbidden_ms(errand)?) {
+            Ok(after_ms) if after_ms > 0 => Err(PhoneLibError::TryLater { after_ms }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Keeps what a busy server asks for, whatever it was asked.
+    pub(crate) fn heed(&self, errand: Errand, reply: &Reply) -> Result<()> {
+        let Some(after_ms) = reply.put_off_ms() else {
+            return if reply.status < 400 { Ok(self.phone.let_in(errand)?) } else { Ok(()) };
+        };
+        // A whole server that is busy or down is left alone with everything; a limit, or a part of it, only with this.
+        let whole = reply.status == 503 && errand != Errand::Stream && !says(reply, "objects_unavailable");
+        let errand = if whole { Errand::Sync } else { errand };
+        Ok(self.phone.put_off(errand, i64::try_from(after_ms).unwrap_or(i64::MAX))?)
+    }
+
+    /// Sends a request with the session's token; a refused token is replaced once. Refusals are the caller's to deal with.
+    pub(crate) fn asked(
         &self,
+        errand: Errand,
         call: impl Fn(String) -> Call,
         cancel: Option<&Arc<CancelToken>>,
     ) -> Result<Reply> {
-        self.asked(call, cancel)?.accepted()
-    }
-
-    /// The same, for who can deal with refusals himself.
-    pub(crate) fn asked(&self, call: impl Fn(String) -> Call, cancel: Option<&Arc<CancelToken>>) -> Result<Reply> {
+        self.may_ask(errand)?;
         let session = self.fresh_session(cancel)?;
         let http = self.client(&session.server_url)?;
-        let reply = http.send(call(session.access.clone()), cancel)?;
-        if reply.status != 401 || says(&reply, "device_revoked") {
-            return Ok(reply);
+        let mut reply = http.send(call(session.access.clone()), cancel)?;
+        if reply.status == 401 && !says(&reply, "device_revoked") {
+            let fresh = self.refresh(&session, cancel)?;
+            reply = http.send(call(fresh.access), cancel)?;
         }
-        let fresh = self.refresh(&session, cancel)?;
-        http.send(call(fresh.access), cancel)
+        self.heed(errand, &reply)?;
+        Ok(reply)
     }
 
     /// Opens a stream with the session's token; a refused token is replaced once.
     pub(crate) fn stream(&self, path: &str, last_id: Option<&str>) -> Result<impl Read + Send + use<>> {
+        self.may_ask(Errand::Stream)?;
         let session = self.fresh_session(None)?;
         let http = self.client(&session.server_url)?;
-        let refused = match http.stream(path, &session.access, last_id)? {
-            Streamed::Open(body) => return Ok(body),
-            Streamed::Refused(reply) => reply,
-        };
-        if refused.status == 401 && !says(&refused, "device_revoked") {
+        let mut opened = http.stream(path, &session.access, last_id)?;
+        if let Streamed::Refused(reply) = &opened
+            && reply.status == 401
+            && !says(reply, "device_revoked")
+        {
             let fresh = self.refresh(&session, None)?;
-            return match http.stream(path, &fresh.access, last_id)? {
-                Streamed::Open(body) => Ok(body),
-                Streamed::Refused(reply) => Err(not_a_stream(reply)),
-            };
+            opened = http.stream(path, &fresh.access, last_id)?;
         }
-        Err(not_a_stream(refused))
+        match opened {
+            Streamed::Open(body) => {
+                self.phone.let_in(Errand::Stream)?;
+                Ok(body)
+            }
+            Streamed::Refused(reply) => {
+                self.heed(Errand::Stream, &reply)?;
+                Err(not_a_stream(reply))
+            }
+        }
     }
 
     /// The address of the server that this phone is logged in to.

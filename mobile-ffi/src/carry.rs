@@ -5,6 +5,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use sync_core::phone::{TransferReply, TransferRequest, TransferSession};
+use sync_core::sync::pace::Errand;
 use ureq::http::Method;
 
 use crate::attachments::{TransferListener, TransferReport};
@@ -105,6 +106,6 @@ impl PhoneLibrary {
             token: Some(token),
             body: request.body.clone(),
         };
-        self.asked(call, cancel)
+        self.asked(Errand::Transfer, call, cancel)
     }
 }

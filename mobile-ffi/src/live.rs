@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use sync_core::phone::Phone;
 use sync_core::sync::events::{StreamEvent, StreamReader};
-use sync_core::sync::pace::{self, backoff_ms};
+use sync_core::sync::pace::{Errand, backoff_ms};
 
 use crate::cancel::CancelToken;
 use crate::error::{PhoneLibError, Result};
@@ -111,8 +111,8 @@ impl Live {
                 let mut wait_ms = backoff_ms(self.failures, first_ms, chance);
                 match error {
                     Some(PhoneLibError::TryLater { after_ms }) => {
-                        let spread = u64::try_from(pace::ASKED_SPREAD_MS).unwrap_or(1);
-                        wait_ms = i64::try_from(after_ms.saturating_add(chance % spread)).unwrap_or(i64::MAX);
+                        // What was asked for is kept with the chance that was added to it.
+                        wait_ms = i64::try_from(after_ms).unwrap_or(i64::MAX).max(phone.forbidden_ms(Errand::Stream)?);
                     }
                     // There is no use in trying again until a person has done something.
                     Some(

@@ -5,14 +5,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use sync_core::phone::SyncProgress;
-use sync_core::sync::pace::Outcome;
+use sync_core::sync::pace::{Errand, Outcome};
 use sync_core::sync::wire::MEDIA_TYPE;
 use ureq::http::Method;
 
 use crate::cancel::CancelToken;
 use crate::error::{PhoneLibError, Result};
 use crate::library::PhoneLibrary;
-use crate::transport::{BUSY_MS, BUSY_MS_MAX, Call, retry_after_ms};
+use crate::transport::{BUSY_MS, BUSY_MS_MAX, Call, Reply, retry_after_ms};
 
 /// What the server learns as the version of this phone.
 const VERSION: &str = concat!("fengqiao-mobile/", env!("CARGO_PKG_VERSION"));
@@ -129,7 +129,7 @@ impl PhoneLibrary {
         cancel: Option<Arc<CancelToken>>,
     ) -> Result<SyncReport> {
         let _busy = Busy::take(&self.syncing)?;
-        self.may_ask()?;
+        self.may_ask(Errand::Sync)?;
         let synced = self.server_url().and_then(|_| self.rounds(listener, cancel.clone()));
         let synced = match synced {
             // The session is gone: perhaps the phone was revoked. What it has not sent it may still hand in.
@@ -162,7 +162,7 @@ impl PhoneLibrary {
     /// Begins a sync whose bytes the host carries itself.
     pub fn sync_session(&self) -> Result<Arc<SyncSession>> {
         let busy = Busy::take(&self.syncing)?;
-        self.may_ask()?;
+        self.may_ask(Errand::Sync)?;
         let session = self.phone.sync_begin(VERSION);
         Ok(Arc::new(SyncSession { session: Mutex::new(session), _busy: busy }))
     }
@@ -173,11 +173,11 @@ impl PhoneLibrary {
     }
 }
 
-/// What an attempt says about the server; nothing when it did not come to that.
+/// What an attempt says about the server; nothing when it did not come to that. What a busy server asks for was noted when it was
+/// said.
 fn outcome(synced: &Result<SyncReport>) -> Option<Outcome> {
     match synced {
         Ok(_) => Some(Outcome::Done),
-        Err(PhoneLibError::TryLater { after_ms }) => Some(Outcome::Later(i64::try_from(*after_ms).unwrap_or(i64::MAX))),
         Err(
             PhoneLibError::Offline { .. }
             | PhoneLibError::Untrusted { .. }
@@ -206,14 +206,6 @@ fn may_have_been_taken(e: &PhoneLibError) -> bool {
 }
 
 impl PhoneLibrary {
-    /// Nobody asks before the time that a busy server has named, also not after the app was started anew.
-    fn may_ask(&self) -> Result<()> {
-        match u64::try_from(self.phone.sync_forbidden_ms()?) {
-            Ok(after_ms) if after_ms > 0 => Err(PhoneLibError::TryLater { after_ms }),
-            _ => Ok(()),
-        }
-    }
-
     fn rounds(&self, listener: Option<Arc<dyn SyncListener>>, cancel: Option<Arc<CancelToken>>) -> Result<SyncReport> {
         let mut session = self.phone.sync_begin(VERSION);
         let mut report = SyncReport::default();
@@ -230,7 +222,7 @@ impl PhoneLibrary {
                 token: Some(token),
                 body: request.clone(),
             };
-            let reply = self.send_authorized(call, cancel.as_ref());
+            let reply = self.asked(Errand::Sync, call, cancel.as_ref()).and_then(Reply::accepted);
             if reply.as_ref().is_err_and(|e| !may_have_been_taken(e)) {
                 session.not_sent()?;
             }

@@ -108,6 +108,11 @@ impl Reply {
         serde_json::from_slice(&self.body).unwrap_or_default()
     }
 
+    /// How long a busy server asks to wait, ms; nothing when it does not.
+    pub(crate) fn put_off_ms(&self) -> Option<u64> {
+        matches!(self.status, 429 | 503).then(|| self.retry_after_ms.unwrap_or(BUSY_MS).min(BUSY_MS_MAX))
+    }
+
     /// The answer if it is 2xx, else the error that it means. 401 is left to the caller's knowledge of who is logged in.
     pub(crate) fn accepted(self) -> Result<Self> {
         match self.status {
@@ -116,11 +121,10 @@ impl Reply {
                 let reason = "somebody on the way redirects requests; open a browser to sign in to this network";
                 return Err(PhoneLibError::Offline { reason: reason.to_owned(), sent: false });
             }
-            429 | 503 => {
-                let after_ms = self.retry_after_ms.unwrap_or(BUSY_MS).min(BUSY_MS_MAX);
-                return Err(PhoneLibError::TryLater { after_ms });
-            }
             _ => {}
+        }
+        if let Some(after_ms) = self.put_off_ms() {
+            return Err(PhoneLibError::TryLater { after_ms });
         }
         let problem = self.problem();
         let code = problem.code().to_owned();

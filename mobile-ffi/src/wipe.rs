@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use sync_core::ids::BundleId;
 use sync_core::phone::{LastStep, Phone};
+use sync_core::sync::pace::Errand;
 use sync_core::sync::wire::MEDIA_TYPE;
 use ureq::http::Method;
 
@@ -57,7 +58,10 @@ impl PhoneLibrary {
         let http = self.client(&url)?;
         let mut words = self.phone.last_words();
         for _ in 0..ROUNDS_MAX {
-            let reply = http.send(call(words.next_request()?), cancel)?.accepted()?;
+            self.may_ask(Errand::Sync)?;
+            let reply = http.send(call(words.next_request()?), cancel)?;
+            self.heed(Errand::Sync, &reply)?;
+            let reply = reply.accepted()?;
             match words.apply_response(&reply.body)? {
                 LastStep::Again => {}
                 LastStep::Revoked => return Ok(None),

@@ -57,6 +57,10 @@ pub enum StoreError {
 impl From<rusqlite::Error> for StoreError {
     fn from(e: rusqlite::Error) -> Self {
         use rusqlite::ErrorCode as C;
+        // The file of the log's index could not grow.
+        if e.sqlite_error().is_some_and(|e| e.extended_code == rusqlite::ffi::SQLITE_IOERR_SHMSIZE) {
+            return Self::DiskFull;
+        }
         match e.sqlite_error_code() {
             Some(C::NotADatabase) => Self::WrongKey,
             Some(C::DatabaseCorrupt) => Self::Damaged(e.to_string()),
@@ -133,6 +137,11 @@ impl Store {
     /// leaves nothing behind. For those who test what a sudden death at any moment leaves on the disk.
     pub fn watch_writes(&self, step: impl FnMut() -> bool + Send + 'static) -> Result<(), StoreError> {
         Ok(self.lock().progress_handler(1, Some(step))?)
+    }
+
+    /// Lets the file grow to so many pages and no further. For those who test what a full disk leaves of what somebody writes.
+    pub fn limit_pages(&self, pages: u32) -> Result<(), StoreError> {
+        Ok(self.lock().execute_batch(&format!("PRAGMA max_page_count = {pages}"))?)
     }
 
     /// Where it lies.

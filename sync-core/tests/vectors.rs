@@ -269,3 +269,36 @@ fn two_phones_that_meet_sign_the_transcript_of_the_vector() {
         assert!(verify(&public, b"fengqiao-meet-v1", &message, &field("s")), "{side}");
     }
 }
+
+#[test]
+fn a_phone_is_as_patient_as_the_vector_says_whatever_chance_brings() {
+    use sync_core::sync::pace::{Outcome, Pace};
+    let file = read("pace.json");
+    let steps = file["steps"].as_array().unwrap();
+    let apart_ms = file["apart_ms"].as_i64().unwrap();
+    let mut met = vec![(i64::MAX, i64::MIN); steps.len()];
+    for chance in 0..2_000_u64 {
+        let (mut pace, mut now_ms) = (Pace::default(), 0);
+        for (n, step) in steps.iter().enumerate() {
+            now_ms += apart_ms;
+            let outcome = match (step["status"].as_u64(), step["retry_after_s"].as_i64()) {
+                (Some(200), _) => Outcome::Done,
+                (Some(503), Some(seconds)) => Outcome::Later(seconds * 1_000),
+                (None, None) => Outcome::Failed,
+                other => panic!("{other:?}"),
+            };
+            let rolled = chance.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ u64::try_from(n).unwrap();
+            pace.attempted(outcome, now_ms, rolled >> 7);
+            let wait_ms = pace.wait_ms(now_ms, true, None);
+            met[n] = (met[n].0.min(wait_ms), met[n].1.max(wait_ms));
+        }
+    }
+    for (step, (least, most)) in steps.iter().zip(met) {
+        let bound = |n: usize| step["wait_ms"][n].as_i64().unwrap();
+        let (from, to) = (bound(0), bound(1));
+        assert!(from <= least && most <= to, "{step}: {least} to {most}");
+        // Chance takes all of it, not a part.
+        let near = (to - from) / 50;
+        assert!(least <= from + near && most >= to - near, "{step}: only {least} to {most}");
+    }
+}

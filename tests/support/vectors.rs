@@ -1,5 +1,6 @@
 //! The test vectors of the protocol: what stands in `schema/vectors`. Everything follows from the constants here, byte for byte.
 
+mod pace;
 mod relay;
 mod render;
 mod sync;
@@ -180,6 +181,7 @@ pub fn files() -> BTreeMap<&'static str, String> {
         ("certificate.json", relay::certificate()),
         ("meeting.json", relay::meeting()),
         ("frames.json", relay::frames(&story)),
+        ("pace.json", pace::pace()),
     ];
     all.into_iter().map(|(name, value)| (name, serde_json::to_string_pretty(&value).unwrap() + "\n")).collect()
 }

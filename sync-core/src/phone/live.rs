@@ -8,7 +8,7 @@ use super::{Phone, PhoneError};
 use crate::ids::{AreaCode, JournalId};
 use crate::store::{documents, meta_json, outbox, set_meta_json};
 use crate::sync::events::StreamEvent;
-use crate::sync::pace::{Outcome, Pace};
+use crate::sync::pace::{Errand, Outcome, Pace};
 
 const PACE: &str = "pace";
 
@@ -87,10 +87,21 @@ impl Phone {
         })
     }
 
-    /// How long the server still asks to be left alone, ms.
-    pub fn sync_forbidden_ms(&self) -> Result<i64, PhoneError> {
+    /// How long the server still asks not to be bothered with an errand, ms.
+    pub fn forbidden_ms(&self, errand: Errand) -> Result<i64, PhoneError> {
         let now_ms = self.now_ms()?;
-        Ok(self.pace(now_ms)?.forbidden_ms(now_ms))
+        Ok(self.pace(now_ms)?.forbidden_for_ms(errand, now_ms))
+    }
+
+    /// Notes that the server asked to come back for an errand after this time, ms.
+    pub fn put_off(&self, errand: Errand, ms: i64) -> Result<(), PhoneError> {
+        let now_ms = self.now_ms()?;
+        self.change_pace(|pace, chance| pace.put_off(errand, ms, now_ms, chance))
+    }
+
+    /// Notes that the server did what an errand asked for.
+    pub fn let_in(&self, errand: Errand) -> Result<(), PhoneError> {
+        self.change_pace(|pace, _| pace.let_in(errand))
     }
 
     fn pace(&self, now_ms: i64) -> Result<Pace, PhoneError> {

@@ -7,4 +7,9 @@ impl Phone {
     pub fn watch_writes(&self, step: impl FnMut() -> bool + Send + 'static) -> Result<(), PhoneError> {
         Ok(self.0.store.watch_writes(step)?)
     }
+
+    /// Lets the store grow to so many pages and no further. See [`crate::store::Store::limit_pages`].
+    pub fn limit_pages(&self, pages: u32) -> Result<(), PhoneError> {
+        Ok(self.0.store.limit_pages(pages)?)
+    }
 }

@@ -16,6 +16,10 @@ pub const ASKED_MS_MAX: i64 = 3_600_000;
 pub const HEARD_SPREAD_MS: i64 = 200;
 /// Chance that is added to what a server asks for, ms: it counts in whole seconds.
 pub const ASKED_SPREAD_MS: i64 = 1_000;
+/// The same for who came when he was asked to and is sent away once more, ms; it doubles with every further time.
+pub const ASKED_AGAIN_MS: i64 = 4_000;
+/// The most that it grows to, ms: less than the two minutes for which a server keeps somebody's moment.
+pub const ASKED_AGAIN_MS_MAX: i64 = 60_000;
 
 /// A time to wait that begins at a moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -30,6 +34,38 @@ impl Wait {
         let passed = now_ms.saturating_sub(self.from_ms).max(0);
         self.ms.saturating_sub(passed).max(0)
     }
+}
+
+/// What a server asked for, and how often in a row it did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+struct Asked {
+    #[serde(flatten)]
+    wait: Wait,
+    #[serde(default)]
+    times: u32,
+}
+
+impl Asked {
+    fn again(&mut self, ms: i64, now_ms: i64, chance: u64) {
+        let doubled = ASKED_AGAIN_MS.saturating_mul(1_i64 << self.times.saturating_sub(1).min(20));
+        let spread = if self.times == 0 { ASKED_SPREAD_MS } else { doubled.min(ASKED_AGAIN_MS_MAX) };
+        self.times = self.times.saturating_add(1);
+        self.wait = Wait { from_ms: now_ms, ms: ms.clamp(0, ASKED_MS_MAX).saturating_add(up_to(spread, chance)) };
+    }
+}
+
+/// What a phone asks its server for. A server that asks for patience with one of them may still be asked for the others, unless it
+/// is the sync: that one stands for the whole server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Errand {
+    /// A sync and the fresh tokens for it.
+    Sync,
+    /// Attachments, either way.
+    Transfer,
+    /// Signing in and registering.
+    SignIn,
+    /// Opening the live stream.
+    Stream,
 }
 
 /// What became of an attempt.
@@ -54,7 +90,14 @@ pub struct Pace {
     backoff: Wait,
     /// What the server asked for. Nobody asks before, not even a person who presses a button.
     #[serde(default)]
-    asked: Wait,
+    asked: Asked,
+    /// The same for one errand each.
+    #[serde(default)]
+    transfer: Asked,
+    #[serde(default)]
+    sign_in: Asked,
+    #[serde(default)]
+    stream: Asked,
     /// Something waits on the server, and is asked for after this.
     #[serde(skip)]
     heard: Option<Wait>,
@@ -76,17 +119,41 @@ impl Pace {
     /// Notes what became of an attempt.
     pub fn attempted(&mut self, outcome: Outcome, now_ms: i64, chance: u64) {
         match outcome {
-            Outcome::Done => *self = Self::default(),
+            Outcome::Done => {
+                let Self { transfer, sign_in, stream, .. } = *self;
+                *self = Self { transfer, sign_in, stream, ..Self::default() };
+            }
             Outcome::Failed => {
                 self.failures = self.failures.saturating_add(1);
                 self.backoff = Wait { from_ms: now_ms, ms: backoff_ms(self.failures, BACKOFF_FIRST_MS, chance) };
             }
+            Outcome::Later(ms) => self.put_off(Errand::Sync, ms, now_ms, chance),
+        }
+    }
+
+    fn of(&mut self, errand: Errand) -> &mut Asked {
+        match errand {
+            Errand::Sync => &mut self.asked,
+            Errand::Transfer => &mut self.transfer,
+            Errand::SignIn => &mut self.sign_in,
+            Errand::Stream => &mut self.stream,
+        }
+    }
+
+    /// Notes that the server asked to come back for something after this time, ms. Whoever is sent away again and again comes later
+    /// and later, each at a time of his own: the server that says so may not know how many it says it to.
+    pub fn put_off(&mut self, errand: Errand, ms: i64, now_ms: i64, chance: u64) {
+        if errand == Errand::Sync {
             // A server that answers has not failed.
-            Outcome::Later(ms) => {
-                let ms = ms.clamp(0, ASKED_MS_MAX).saturating_add(up_to(ASKED_SPREAD_MS, chance));
-                self.failures = 0;
-                self.asked = Wait { from_ms: now_ms, ms };
-            }
+            self.failures = 0;
+        }
+        self.of(errand).again(ms, now_ms, chance);
+    }
+
+    /// Notes that the server did what it was asked for.
+    pub fn let_in(&mut self, errand: Errand) {
+        if errand != Errand::Sync {
+            *self.of(errand) = Asked::default();
         }
     }
 
@@ -102,12 +169,20 @@ impl Pace {
 
     /// How long the server still asks to be left alone, ms.
     pub fn forbidden_ms(&self, now_ms: i64) -> i64 {
-        self.asked.left(now_ms)
+        self.asked.wait.left(now_ms)
+    }
+
+    /// The same for one errand.
+    pub fn forbidden_for_ms(&self, errand: Errand, now_ms: i64) -> i64 {
+        let mut own = *self;
+        own.of(errand).wait.left(now_ms).max(self.forbidden_ms(now_ms))
     }
 
     /// Looks at the clock. One that was turned back makes a wait begin anew; it never lasts longer than it was meant to.
     pub fn look(&mut self, now_ms: i64) {
-        for wait in [Some(&mut self.backoff), Some(&mut self.asked), self.heard.as_mut()].into_iter().flatten() {
+        let Self { backoff, asked, transfer, sign_in, stream, heard, .. } = self;
+        let own = [backoff, &mut asked.wait, &mut transfer.wait, &mut sign_in.wait, &mut stream.wait];
+        for wait in own.into_iter().chain(heard.as_mut()) {
             wait.from_ms = wait.from_ms.min(now_ms);
         }
     }
@@ -126,7 +201,7 @@ impl Pace {
             (_, _, Some(done_ms)) if done_ms > now_ms => 0,
             (_, _, Some(done_ms)) => Wait { from_ms: done_ms, ms: IDLE_MS }.left(now_ms),
         };
-        wish.max(self.backoff.left(now_ms)).max(self.asked.left(now_ms))
+        wish.max(self.backoff.left(now_ms)).max(self.forbidden_ms(now_ms))
     }
 }
 
@@ -182,5 +257,48 @@ mod tests {
         let mut greedy = Pace::default();
         greedy.attempted(Outcome::Later(i64::MAX), 0, 0);
         assert_eq!(greedy.forbidden_ms(0), ASKED_MS_MAX);
+    }
+
+    #[test]
+    fn who_is_sent_away_again_and_again_comes_later_and_later_at_a_time_of_his_own_up_to_a_bound() {
+        let mut pace = Pace::default();
+        let mut now_ms = 0;
+        for bound in [1_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000] {
+            let waits = (0..500_u64).map(|n| {
+                let mut one = pace;
+                one.put_off(Errand::Sync, 2_000, now_ms, n.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+                one.forbidden_ms(now_ms)
+            });
+            let waits: Vec<_> = waits.collect();
+            assert!(waits.iter().all(|w| (2_000..=2_000 + bound).contains(w)), "never before what was asked: {bound}");
+            let late = waits.iter().filter(|w| **w > 2_000 + bound / 2).count();
+            assert!((150..350).contains(&late), "{late} of 500 in the second half of {bound}");
+            pace.attempted(Outcome::Later(2_000), now_ms, 0);
+            now_ms += 2_000;
+        }
+        pace.attempted(Outcome::Done, now_ms, 0);
+        pace.attempted(Outcome::Later(2_000), now_ms, u64::MAX);
+        assert!(pace.forbidden_ms(now_ms) <= 3_000, "one success forgets them");
+    }
+
+    #[test]
+    fn what_is_asked_about_one_errand_holds_up_that_one_and_what_is_asked_about_syncing_holds_up_all() {
+        let mut pace = Pace::default();
+        pace.put_off(Errand::Transfer, 60_000, 0, 0);
+        let of = |pace: &Pace, now_ms| {
+            [Errand::Sync, Errand::Transfer, Errand::SignIn, Errand::Stream].map(|e| pace.forbidden_for_ms(e, now_ms))
+        };
+        assert_eq!(of(&pace, 10_000), [0, 50_000, 0, 0]);
+        pace.attempted(Outcome::Done, 10_000, 0);
+        assert_eq!(of(&pace, 10_000), [0, 50_000, 0, 0], "a sync says nothing about attachments");
+        pace.attempted(Outcome::Later(5_000), 10_000, 0);
+        let pace: Pace = serde_json::from_slice(&serde_json::to_vec(&pace).unwrap()).unwrap();
+        assert_eq!(of(&pace, 10_000), [5_000, 50_000, 5_000, 5_000], "also after a restart");
+        let mut done = pace;
+        done.let_in(Errand::Transfer);
+        assert_eq!(of(&done, 20_000), [0; 4]);
+        // What an older version of the library has kept.
+        let kept: Pace = serde_json::from_str(r#"{"failures":1,"asked":{"from_ms":5,"ms":100}}"#).unwrap();
+        assert_eq!(of(&kept, 5), [100; 4]);
     }
 }
