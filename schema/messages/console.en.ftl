@@ -70,6 +70,7 @@ problem-document_refused = The file cannot be changed like this.
 problem-too_many_requests = Too many requests; try again in a moment.
 problem-busy = The server is busy; try again in a moment.
 problem-try_again = It did not work; try once more.
+problem-storage_full = The server has no room to write; nothing was lost that was saved before. Tell the operator.
 problem-internal = Something failed in the server; it is noted.
 problem-database_unavailable = The database cannot be reached; try again in a moment.
 problem-device_unknown = There is no such phone.

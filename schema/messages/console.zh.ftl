@@ -70,6 +70,7 @@ problem-document_refused = 案卷不能这样改。
 problem-too_many_requests = 操作太频繁，请稍后再试。
 problem-busy = 服务器正忙，请稍后再试。
 problem-try_again = 没有办成，请再试一次。
+problem-storage_full = 服务器没有存储空间了，之前保存的内容都在。请告诉运维人员。
 problem-internal = 服务器内部出错，已记录。
 problem-database_unavailable = 数据库暂时连不上，请稍后再试。
 problem-device_unknown = 没有这部手机。

@@ -16,7 +16,7 @@ use crate::config::Config;
 use crate::db::{AnyConnection, Database, DbError};
 use crate::guard::Guard;
 use crate::guard::address::AddressError;
-use crate::http::problem::Problem;
+use crate::http::problem::{self, Problem};
 use crate::journal;
 use crate::live::Live;
 use crate::masking::NumberKey;
@@ -25,6 +25,7 @@ use crate::metrics::Metrics;
 use crate::objects::{Objects, ObjectsError};
 use crate::projection::Law;
 use crate::restore;
+use crate::retention::Rules;
 
 /// How long cached keys are trusted to be all: another process may have rotated them.
 const KEYS_FRESH: Duration = Duration::from_secs(30);
@@ -45,6 +46,8 @@ pub struct App {
     pub entropy: Arc<dyn Entropy>,
     /// The rules and the calendar.
     pub law: Law,
+    /// How long what is kept.
+    pub retention: Rules,
     /// The identity of the journal.
     pub journal: JournalId,
     /// Whether this journal began with a restore.
@@ -131,6 +134,7 @@ impl App {
             db,
             objects: Objects::open(&config)?,
             law: Law { numbers: Some(numbers), ..law(&config)? },
+            retention: retention(&config)?,
             config,
             clock,
             entropy,
@@ -170,7 +174,12 @@ impl App {
             let mut conn = db.get()?;
             work(&mut conn)
         });
-        done.await.map_err(|e| Problem::internal(&e))?.map_err(Into::into)
+        done.await.map_err(|e| Problem::internal(&e))?.map_err(|e| self.told(e.into()))
+    }
+
+    /// What a problem is in the light of where the database lies: a disk that fails because it is full is told as full.
+    pub fn told(&self, problem: Problem) -> Problem {
+        if problem.code() == problem::DATABASE_FAILED && !self.db.has_room() { problem::no_room() } else { problem }
     }
 
     /// Runs one transaction, off the threads that speak HTTP; an error rolls it back whole.
@@ -184,7 +193,7 @@ impl App {
     {
         let db = self.db.clone();
         let done = web::block(move || db.transaction(work));
-        done.await.map_err(|e| Problem::internal(&e))?.map_err(Into::into)
+        done.await.map_err(|e| Problem::internal(&e))?.map_err(|e| self.told(e.into()))
     }
 
     /// The keys for access tokens.
@@ -207,10 +216,11 @@ impl App {
         self.relay_keys.get(conn, self, KEYS_RETRY)
     }
 
-    /// What an access token says, by the keys at hand: the database is not asked. `None` also when a key is not known yet.
+    /// What an access token says, by the keys at hand, also of one that has expired: the database is not asked. `None` also when a key
+    /// is not known yet.
     pub fn known_claims(&self, token: &str) -> Option<Claims> {
         let (_, _, keys) = self.access_keys.read.read().unwrap_or_else(PoisonError::into_inner).clone();
-        keys.check(token, self.now_ms()).ok()
+        keys.signed(token, self.now_ms()).ok()
     }
 
     /// Whether the keys at hand for access tokens may have been retired meanwhile: what they say must be asked again.
@@ -258,8 +268,18 @@ impl KeyCache {
     }
 }
 
+/// The retention rules that the settings name, or the shipped ones.
+fn retention(config: &Config) -> Result<Rules, AppError> {
+    let file = config.retention.as_deref();
+    let at = |problem: String| AppError::Law { file: file.unwrap_or("retention.toml").to_owned(), problem };
+    let text = match file {
+        Some(file) => std::fs::read_to_string(file).map_err(|e| at(e.to_string()))?,
+        None => schema::RETENTION.to_owned(),
+    };
+    Rules::parse(&text).map_err(|e| at(e.to_string()))
+}
+
 /// The rules and the calendar that the settings name, or the shipped ones.
-/// The rules and the calendar of a configuration.
 pub(crate) fn law(config: &Config) -> Result<Law, AppError> {
     let at = |file: &str, problem: String| AppError::Law { file: file.to_owned(), problem };
     let read = |file: &str| std::fs::read_to_string(file).map_err(|e| at(file, e.to_string()));

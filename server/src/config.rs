@@ -29,6 +29,8 @@ pub struct Config {
     pub tls_cert: Option<String>,
     /// The certificate's private key (PEM).
     pub tls_key: Option<String>,
+    /// A proxy in front speaks TLS with everybody who comes: browsers are told to come in no other way.
+    pub behind_tls: bool,
     /// How often the scheduler looks for what is due, ms.
     pub scheduler_interval_ms: u64,
     /// Proxies whose word about a client's address is believed: addresses or blocks.
@@ -45,14 +47,30 @@ pub struct Config {
     pub sync_in_flight_max: usize,
     /// Sync requests of one phone in a second, over 40 seconds; 0: no limit.
     pub sync_device_per_second: u32,
+    /// The same of one account, on however many phones.
+    pub sync_account_per_second: u32,
+    /// The same of one address, with however many phones behind it.
+    pub sync_address_per_second: u32,
     /// Sign-ins from one address in a minute; 0: no limit.
     pub login_per_minute: u32,
-    /// Refreshed tokens from one address in a minute; 0: no limit.
+    /// Sign-ins of one account from one phone or address in a minute; 0: no limit.
+    pub login_account_per_minute: u32,
+    /// Refreshed tokens of one phone or session in a minute; 0: no limit.
     pub refresh_per_minute: u32,
+    /// The same from one address, where no old token tells whose it is.
+    pub refresh_address_per_minute: u32,
     /// Phones that one account registers in an hour; 0: no limit.
     pub register_per_hour: u32,
     /// Requests without a valid token from one address in a minute; 0: no limit.
     pub strangers_per_minute: u32,
+    /// Requests of one account in a minute that no other limit counts; 0: no limit.
+    pub requests_per_minute: u32,
+    /// Pages and what belongs to them from one address in a minute; 0: no limit.
+    pub pages_per_minute: u32,
+    /// Searches of one account in a minute, by words or by a number; 0: no limit.
+    pub search_per_minute: u32,
+    /// How often one account has masked numbers shown in a minute; 0: no limit.
+    pub reveal_per_minute: u32,
     /// The longest time for one request, body included, s.
     pub request_seconds: u64,
     /// How often live streams look for what other processes committed, ms; what this one commits is told at once.
@@ -79,6 +97,10 @@ pub struct Config {
     pub clock_minutes: i64,
     /// How often the phones are looked over, s; 0: never.
     pub replication_watch_seconds: u64,
+    /// A retention rule file instead of the shipped one.
+    pub retention: Option<String>,
+    /// How often it is looked whether the day's retention has been applied, s; 0: only by `fengqiao retention apply`.
+    pub retention_watch_seconds: u64,
     /// `text` or `json`.
     pub log_format: String,
     /// A filter such as `info,actix_server=warn`.
@@ -158,6 +180,7 @@ impl Default for Config {
             metrics_token: None,
             tls_cert: None,
             tls_key: None,
+            behind_tls: false,
             scheduler_interval_ms: 1_000,
             trusted_proxies: Vec::new(),
             proxy_header: "x-forwarded-for".into(),
@@ -166,10 +189,19 @@ impl Default for Config {
             sync_queue_max: 50_000,
             sync_in_flight_max: 256,
             sync_device_per_second: 50,
-            login_per_minute: 120,
-            refresh_per_minute: 1_200,
+            sync_account_per_second: 200,
+            sync_address_per_second: 1_000,
+            login_per_minute: 1_200,
+            login_account_per_minute: 30,
+            refresh_per_minute: 30,
+            // Ten thousand phones behind one address, each of which is sent away once.
+            refresh_address_per_minute: 12_000,
             register_per_hour: 20,
             strangers_per_minute: 600,
+            requests_per_minute: 3_000,
+            pages_per_minute: 6_000,
+            search_per_minute: 60,
+            reveal_per_minute: 20,
             request_seconds: 120,
             live_poll_ms: 500,
             live_heartbeat_seconds: 15,
@@ -184,6 +216,8 @@ impl Default for Config {
             silent_hours: 72,
             clock_minutes: 10,
             replication_watch_seconds: 60,
+            retention: None,
+            retention_watch_seconds: 600,
             log_format: "text".into(),
             log_filter: "info".into(),
             rules: None,
@@ -249,6 +283,11 @@ impl Config {
             .merge(Serialized::defaults(flags))
             .extract()
             .map_err(|e| ConfigError(e.to_string()))
+    }
+
+    /// Whether everybody comes by TLS, here or at a proxy in front.
+    pub fn speaks_tls(&self) -> bool {
+        self.tls_cert.is_some() || self.behind_tls
     }
 
     /// What phones are told about locking themselves and about closed records.

@@ -150,14 +150,27 @@ fn settled(app: &App, bytes: &[u8], via: &str, by: Option<&Origin>) -> Result<Se
             Ok((container, content)) => settle(app, conn, container, content)?,
             Err(error) => refuse(app, conn, bytes, error, via)?,
         };
-        if let Some(by) = by {
-            let hex: String = settled.answer.digest.iter().map(|b| format!("{b:02x}")).collect();
+        if let Err(error) = &opened {
+            // Whoever carried it: what came and could not be opened may be somebody's attempt.
+            let server = Origin::server();
+            let detail = serde_json::json!({ "code": error.code(), "bytes": bytes.len(), "via": via });
+            Act::new(by.unwrap_or(&server), "relay.refuse", hex(&settled.answer.digest)).detail(detail).record(
+                conn,
+                app.now_ms(),
+                &app.entropy,
+            )?;
+        } else if let Some(by) = by {
+            let hex = hex(&settled.answer.digest);
             let changes: usize = settled.bundles.iter().map(|b| b.accepted).sum();
             let detail = serde_json::json!({ "bundles": settled.bundles.len(), "accepted": changes });
             Act::new(by, "relay.import", hex).detail(detail).record(conn, app.now_ms(), &app.entropy)?;
         }
         Ok(settled)
     })
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
 fn open(app: &App, bytes: &[u8]) -> Result<Result<(Container, Content), RelayError>, DbError> {

@@ -2,13 +2,21 @@
 //! rule, only put forward for erasure, which two people decide.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
 
 use diesel::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use sync_core::calendar::day_of;
+use tokio::sync::watch;
 
+use crate::app::App;
 use crate::audit::{self, Act, Origin};
-use crate::db::tables::{audit as audit_rows, cases, erasures, quarantine, sessions, spent_tokens};
+use crate::db::tables::{
+    audit as audit_rows, cases, device_orders, erasures, quarantine, refused_parcels, replication_alerts, sessions,
+    settings, spent_tokens,
+};
 use crate::db::{AnyConnection, DbError};
 use crate::erasure::{self, ErasureError, Wish};
 use crate::merge::Context;
@@ -27,6 +35,12 @@ pub enum What {
     Sessions,
     /// Refused changes that were decided.
     Quarantine,
+    /// Parcels that could not be opened.
+    RefusedParcels,
+    /// Alerts about phones that are over.
+    ReplicationAlerts,
+    /// Orders to phones that were carried out.
+    DeviceOrders,
     /// Case files that are no longer open.
     ClosedCases,
 }
@@ -122,6 +136,16 @@ pub fn report(conn: &mut AnyConnection, rules: &Rules, now_ms: i64) -> Result<Ve
                 .filter(quarantine::received_ms.lt(before_ms))
                 .count()
                 .get_result(conn)?,
+            What::RefusedParcels => {
+                refused_parcels::table.filter(refused_parcels::received_ms.lt(before_ms)).count().get_result(conn)?
+            }
+            What::ReplicationAlerts => replication_alerts::table
+                .filter(replication_alerts::closed_ms.lt(before_ms))
+                .count()
+                .get_result(conn)?,
+            What::DeviceOrders => {
+                device_orders::table.filter(device_orders::confirmed_ms.lt(before_ms)).count().get_result(conn)?
+            }
             What::ClosedCases => {
                 let asked = erasures::table.filter(erasures::kind.eq("case")).select(erasures::document);
                 due.cases = cases::table
@@ -166,6 +190,17 @@ pub fn apply(
                 let decided = quarantine::table.filter(quarantine::state.ne("waiting"));
                 diesel::delete(decided.filter(quarantine::received_ms.lt(before_ms))).execute(conn)?;
             }
+            What::RefusedParcels => {
+                diesel::delete(refused_parcels::table.filter(refused_parcels::received_ms.lt(before_ms)))
+                    .execute(conn)?;
+            }
+            What::ReplicationAlerts => {
+                diesel::delete(replication_alerts::table.filter(replication_alerts::closed_ms.lt(before_ms)))
+                    .execute(conn)?;
+            }
+            What::DeviceOrders => {
+                diesel::delete(device_orders::table.filter(device_orders::confirmed_ms.lt(before_ms))).execute(conn)?;
+            }
             What::ClosedCases => {
                 for case in &due.cases {
                     let document = case.parse().map_err(|_| ErasureError::NotFound("document"))?;
@@ -174,6 +209,9 @@ pub fn apply(
                     erasure::ask(conn, context, origin, &wish)?;
                 }
             }
+        }
+        if due.rows == 0 {
+            continue;
         }
         let detail =
             json!({ "rule": rules.version, "what": due.rule.what, "days": due.rule.keep_days, "rows": due.rows });
@@ -184,4 +222,59 @@ pub fn apply(
         )?;
     }
     Ok(all)
+}
+
+/// The setting that tells on which day of Beijing the rules were applied last.
+const DAY: &str = "retention_day";
+
+/// Applies the rules, unless it was done today already: by this server or by another. `None` then.
+pub fn round(app: &App) -> Result<Option<Vec<Due>>, ErasureError> {
+    let context = app.context();
+    let today = day_of(context.now_ms).to_string();
+    let last = || settings::table.find(DAY).select(settings::value);
+    // Looking first keeps an idle server from writing.
+    if last().first::<String>(&mut *app.db.get()?).optional()?.as_ref() == Some(&today) {
+        return Ok(None);
+    }
+    // Only sealed rows can be deleted from the audit log.
+    audit::seal(&app.db)?;
+    app.db.transaction(|conn| {
+        let first = diesel::insert_into(settings::table)
+            .values((settings::name.eq(DAY), settings::value.eq("")))
+            .on_conflict_do_nothing();
+        match conn {
+            AnyConnection::Postgres(conn) => first.execute(conn)?,
+            AnyConnection::Sqlite(conn) => first.execute(conn)?,
+        };
+        // Whoever comes second waits here for the first, and then finds the day taken.
+        let open = settings::table.find(DAY).filter(settings::value.ne(&today));
+        if diesel::update(open).set(settings::value.eq(&today)).execute(conn)? == 0 {
+            return Ok(None);
+        }
+        apply(conn, &context, &Origin::server(), &app.retention).map(Some)
+    })
+}
+
+/// Applies the rules once a day, however many servers run, until told to stop.
+pub async fn schedule(app: Arc<App>, mut stop: watch::Receiver<bool>) {
+    let seconds = app.config.retention_watch_seconds;
+    if seconds == 0 {
+        return;
+    }
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_secs(seconds)) => {}
+            _ = stop.changed() => return,
+        }
+        let worker = Arc::clone(&app);
+        match tokio::task::spawn_blocking(move || round(&worker)).await {
+            Ok(Ok(Some(done))) => {
+                let rows: i64 = done.iter().map(|d| d.rows).sum();
+                tracing::info!(rows, rules = app.retention.version, "retention was applied");
+            }
+            Ok(Ok(None)) => {}
+            Ok(Err(error)) => tracing::error!(%error, "retention was not applied"),
+            Err(error) => tracing::error!(%error, "retention was not applied"),
+        }
+    }
 }

@@ -15,7 +15,7 @@ use crate::app::{App, AppError};
 use crate::config::Config;
 use crate::objects::{gc, verify};
 use crate::tls::{Certificates, TlsError};
-use crate::{audit, escalation, http, live, replication, tls};
+use crate::{audit, escalation, http, live, replication, retention, tls};
 
 /// Why a server does not run.
 #[derive(Debug, thiserror::Error)]
@@ -123,7 +123,7 @@ pub fn serve_app(app: Arc<App>) -> Result<RunningServer, ServeError> {
     let listener = std::net::TcpListener::bind(&listen).map_err(refused)?;
     let address = listener.local_addr().map_err(refused)?;
     if tls.is_none() && !address.ip().is_loopback() {
-        tracing::warn!(%address, "passwords and records travel in clear: set `tls_cert` and `tls_key`, or listen on loopback behind a proxy");
+        tracing::warn!(%address, "passwords and records travel in clear: set `tls_cert` and `tls_key`, or listen on loopback behind a proxy (and set `behind_tls`)");
     }
     let (stop, stopped) = oneshot::channel();
     let (ready, readied) = std::sync::mpsc::channel();
@@ -175,6 +175,7 @@ async fn work(
     let looking = actix_web::rt::spawn(verify::look_through_once(Arc::clone(&app), halt.subscribe()));
     let house = actix_web::rt::spawn(keep_house(Arc::clone(&app), halt.subscribe()));
     let replication = actix_web::rt::spawn(replication::schedule(Arc::clone(&app), halt.subscribe()));
+    let retaining = actix_web::rt::spawn(retention::schedule(Arc::clone(&app), halt.subscribe()));
     let watching = certificates.map(|c| actix_web::rt::spawn(tls::watch(c, halt.subscribe())));
     let serving = actix_web::rt::spawn(server);
     let _ = ready.send(());
@@ -189,6 +190,7 @@ async fn work(
     let _ = looking.await;
     let _ = house.await;
     let _ = replication.await;
+    let _ = retaining.await;
     if let Some(watching) = watching {
         let _ = watching.await;
     }

@@ -297,7 +297,7 @@ impl World {
             return None;
         }
         let fuse = self.befalls(Fault::ServerDiesWriting, 50).then(|| u32::try_from(self.dice.below(20)).unwrap());
-        let answer = match self.server.dying(fuse, |app| last_word::hear(app, request)) {
+        let answer = match self.server.dying(fuse, |app| last_word::hear(app, "simulator", request)) {
             Ok(Ok(answer)) => answer,
             Ok(Err(problem)) => {
                 self.tell(format!("the server answers last words with {}", problem.code()));

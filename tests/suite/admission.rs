@@ -4,11 +4,18 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use fengqiao_mobile::PhoneLibError;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use fengqiao_mobile::{PhoneLibError, PhoneLibrary, TransferPolicy};
+use server::config::Config;
 use server::guard::admission::{Answer, Room};
-use sync_core::sync::pace::{Outcome, Pace};
+use server::guard::{Door, Guard};
+use sync_core::sync::pace::{Errand, Outcome, Pace};
 use sync_core::sync::wire::{self, MEDIA_TYPE};
-use tests::World;
+use sync_core::time::Clock;
+use tests::{MINUTE, World};
 
 use crate::hand::Hand;
 
@@ -141,11 +148,12 @@ fn admission_is_obeyed_by_the_real_phone_and_nothing_is_lost() {
     });
     let cases: Vec<_> = phones.iter().map(|p| p.report("早上八点。")).collect();
     phones[0].sync();
+    crowd(&world, Door::Sync);
     for phone in &phones[1..] {
         let told = phone.library.sync(None, None);
         assert!(matches!(told, Err(PhoneLibError::TryLater { .. })), "{told:?}");
         let wait_ms = phone.library.next_sync_ms().unwrap();
-        assert!((1..=6_000).contains(&wait_ms), "{wait_ms}");
+        assert!((1..=40_000).contains(&wait_ms), "{wait_ms}");
         // Asked again too early it does not even try.
         let figures = world.get("/metrics", None).1;
         assert!(matches!(phone.library.sync(None, None), Err(PhoneLibError::TryLater { .. })));
@@ -162,4 +170,202 @@ fn admission_is_obeyed_by_the_real_phone_and_nothing_is_lost() {
     for case in cases {
         assert_eq!(world.case(case).narrative, "早上八点。");
     }
+}
+
+struct Morning0800(AtomicI64);
+
+impl Clock for Morning0800 {
+    fn now_ms(&self) -> i64 {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+/// What a phone asks for next.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Next {
+    Token,
+    Sync,
+}
+
+#[test]
+fn admission_lets_ten_thousand_phones_behind_one_address_refresh_their_tokens_and_sync_while_strangers_crowd_the_door()
+{
+    let clock = Arc::new(Morning0800(AtomicI64::new(1_000_000)));
+    let config = Config::default();
+    let guard = Guard::new(&config, clock.clone()).unwrap();
+    let address: IpAddr = "203.0.113.5".parse().unwrap();
+    let id = |n: usize| uuid::Uuid::from_u128(u128::try_from(n).unwrap() << 64);
+    let mut dice = Dice(8);
+    let mut paces = vec![Pace::default(); 10_000];
+    let mut agenda: BinaryHeap<_> = (0..paces.len())
+        .map(|n| Reverse((1_000_000 + i64::try_from(dice.roll() % 2_000).unwrap(), n, Next::Token)))
+        .collect();
+    let (mut asks, mut done, mut strangers) = (vec![0; paces.len()], Vec::new(), 0_u128);
+    while let Some(Reverse((now_ms, n, next))) = agenda.pop() {
+        clock.0.store(now_ms, Ordering::SeqCst);
+        // Names that somebody makes up, ten for every phone that asks.
+        for _ in 0..10 {
+            strangers += 1;
+            guard.admit(Door::Unknown, uuid::Uuid::from_u128(u128::MAX - strangers));
+        }
+        asks[n] += 1;
+        let standings = match next {
+            Next::Token => vec![guard.refresh.count(&id(n))],
+            Next::Sync => {
+                vec![guard.sync.count(&id(n)), guard.sync_account.count(&n), guard.sync_address.count(&address)]
+            }
+        };
+        assert!(standings.into_iter().flatten().all(|s| s.wait_s.is_none()), "an honest phone breaks no limit");
+        match (guard.admit(Door::Sync, id(n)), next) {
+            (Answer::Admitted, Next::Token) => agenda.push(Reverse((now_ms + 60, n, Next::Sync))),
+            (Answer::Admitted, Next::Sync) => done.push(now_ms - 1_000_000),
+            (Answer::Wait { seconds }, _) => {
+                assert!(next == Next::Token, "who was let in for a token is let in for the sync");
+                paces[n].attempted(Outcome::Later(i64::from(seconds) * 1_000), now_ms, dice.roll());
+                let travel = i64::try_from(dice.roll() % 80).unwrap();
+                agenda.push(Reverse((now_ms + paces[n].wait_ms(now_ms, true, None) + travel, n, next)));
+            }
+        }
+    }
+    assert_eq!(done.len(), 10_000, "all were served");
+    let last_ms = done.into_iter().max().unwrap();
+    assert!(last_ms < 120_000, "10,000 at 100 a second, and no slower for the strangers: {last_ms} ms");
+    assert!(asks.iter().all(|n| *n <= 4), "{:?}", asks.iter().max());
+}
+
+/// How many requests the server has seen, but for those that look at its figures.
+fn seen(world: &World) -> f64 {
+    let text = world.get("/metrics", None).1;
+    let of = |line: &&str| line.starts_with("fengqiao_http_requests_total") && !line.contains("/metrics");
+    text.as_str().unwrap().lines().filter(of).map(|l| l.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
+}
+
+/// A phone is told to wait, and does, whatever it wants and however often somebody asks it to.
+fn is_put_off<T: std::fmt::Debug>(world: &World, ask: impl Fn() -> Result<T, PhoneLibError>) {
+    let before = seen(world);
+    for _ in 0..3 {
+        let told = ask();
+        assert!(matches!(told, Err(PhoneLibError::TryLater { after_ms }) if after_ms > 0), "{told:?}");
+    }
+    assert_eq!(seen(world), before, "the server was left alone");
+}
+
+fn busy(world: &mut World, change: impl FnOnce(&mut Config)) {
+    let address = world.url().trim_start_matches("http://").to_owned();
+    world.stop();
+    world.start_with(|config| {
+        config.listen = address;
+        change(config);
+    });
+}
+
+/// Half a minute's worth of others stand at a door.
+fn crowd(world: &World, door: Door) {
+    for n in 1..=30 {
+        world.app().guard.admit(door, uuid::Uuid::from_u128(n));
+    }
+}
+
+#[test]
+fn admission_is_obeyed_by_a_phone_that_wants_a_fresh_token_on_every_path_and_after_a_restart() {
+    let mut world = World::new();
+    let (phone, other) = (world.phone("he"), Hand::register(&world, "colleague"));
+    let case = phone.report("早上八点换令牌。");
+    busy(&mut world, |config| {
+        config.sync_rate_per_second = 1;
+        config.sync_burst = 2;
+    });
+    world.pass(11 * MINUTE);
+    crowd(&world, Door::Sync);
+    assert_eq!(other.post(MEDIA_TYPE, &[]).0, 503, "his token has expired, too, and tells who he is");
+    assert!(matches!(phone.library.sync(None, None), Err(PhoneLibError::TryLater { .. })));
+    is_put_off(&world, || phone.library.sync(None, None));
+    is_put_off(&world, || phone.library.authorization_header());
+    is_put_off(&world, || phone.library.refresh_session());
+    is_put_off(&world, || phone.library.sync_session().map(|_| ()));
+    is_put_off(&world, || phone.library.transfer_attachments(TransferPolicy::default(), None, None));
+    is_put_off(&world, || {
+        let (url, password) = (world.url(), World::password("he"));
+        phone.library.log_in(url, "he".into(), password, "another name".into(), None)
+    });
+    let before = seen(&world);
+    assert!(!Arc::clone(&phone.library).events_wait(200, None).unwrap().connected);
+    assert_eq!(seen(&world), before);
+    let again = PhoneLibrary::open_with(&phone.path, &[7; 32], phone.host.clone()).unwrap();
+    is_put_off(&world, || again.sync(None, None));
+    drop(again);
+    world.pass(i64::try_from(phone.library.next_sync_ms().unwrap()).unwrap());
+    phone.sync();
+    assert_eq!(world.case(case).narrative, "早上八点换令牌。");
+}
+
+#[test]
+fn admission_to_attachments_and_to_signing_in_is_obeyed_for_themselves_and_holds_up_no_sync() {
+    let mut world = World::new();
+    let phone = world.phone("he");
+    let case = phone.report("有照片。");
+    let photo = tests::photos::photo(1, 64, 48);
+    phone.library.attach_photo(case.to_string(), "一.jpg".into(), photo).unwrap();
+    phone.sync();
+    busy(&mut world, |config| {
+        config.requests_per_minute = 2;
+        config.login_account_per_minute = 1;
+    });
+    let token = phone.library.authorization_header().unwrap().replace("Bearer ", "");
+    while world.get("/v1/me", Some(&token)).0 != 429 {}
+    let transfer = || phone.library.transfer_attachments(TransferPolicy::default(), None, None);
+    let mut rounds = 0;
+    loop {
+        match transfer() {
+            Ok(report) => {
+                assert_eq!(report.waiting, 0);
+                break;
+            }
+            Err(PhoneLibError::TryLater { .. }) => {}
+            Err(other) => panic!("{other}"),
+        }
+        is_put_off(&world, transfer);
+        let more = phone.report("照片等着，文字先走。");
+        phone.sync();
+        assert_eq!(world.case(more).narrative, "照片等着，文字先走。");
+        rounds += 1;
+        assert!(rounds < 10, "it goes on where it was");
+        // Every run first asks where the upload stands: one more than is left at once.
+        world.pass(phone.core().forbidden_ms(Errand::Transfer).unwrap() + MINUTE);
+    }
+    assert!(rounds >= 1, "it was put off at least once");
+
+    let sign_in = || {
+        let (url, password) = (world.url(), World::password("he"));
+        phone.library.log_in(url, "he".into(), password, "he phone".into(), None)
+    };
+    sign_in().unwrap();
+    assert!(matches!(sign_in(), Err(PhoneLibError::TryLater { .. })));
+    is_put_off(&world, sign_in);
+    phone.sync();
+    world.pass(phone.core().forbidden_ms(Errand::SignIn).unwrap());
+    sign_in().unwrap();
+}
+
+#[test]
+fn admission_to_the_live_stream_is_obeyed_and_kept() {
+    let mut world = World::new();
+    let phone = world.phone("he");
+    phone.sync();
+    busy(&mut world, |config| {
+        config.sync_rate_per_second = 1;
+        config.sync_burst = 2;
+    });
+    crowd(&world, Door::Events);
+    let forbidden_ms = || phone.core().forbidden_ms(Errand::Stream).unwrap();
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    while forbidden_ms() == 0 {
+        assert!(std::time::Instant::now() < until, "it was not told to wait");
+        assert!(!Arc::clone(&phone.library).events_wait(200, None).unwrap().connected);
+    }
+    let before = seen(&world);
+    let again = PhoneLibrary::open_with(&phone.path, &[7; 32], phone.host.clone()).unwrap();
+    assert!(!Arc::clone(&again).events_wait(300, None).unwrap().connected);
+    assert_eq!(seen(&world), before, "an app that was started anew waits, too");
+    assert_eq!(phone.core().forbidden_ms(Errand::Sync).unwrap(), 0, "a stream is only a hint: a sync may go");
 }

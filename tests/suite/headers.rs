@@ -65,3 +65,30 @@ fn what_is_open_without_a_token_says_so_in_the_description() {
     let guarded = api["paths"]["/v1/cases"]["get"].get("security");
     assert!(guarded.is_none_or(|s| s.to_string().contains("bearer")), "{guarded:?}");
 }
+
+#[test]
+fn behind_a_proxy_that_speaks_tls_headers_and_cookies_bind_browsers_to_it() {
+    let mut world = World::new();
+    let sign_in = |world: &World| {
+        let agent: ureq::Agent =
+            ureq::Agent::config_builder().http_status_as_error(false).max_redirects(0).build().into();
+        let form = [("login", "community"), ("password", &World::password("community"))];
+        let answer = agent.post(format!("{}/sign-in", world.url())).send_form(form).unwrap();
+        assert_eq!(answer.status(), 303);
+        let cookies = answer.headers().get_all("set-cookie").iter().map(|v| v.to_str().unwrap().to_owned());
+        (cookies.collect::<Vec<_>>().join("\n"), answer.headers().contains_key("strict-transport-security"))
+    };
+    let (cookie, bound) = sign_in(&world);
+    assert!(cookie.contains("fengqiao_session=") && !cookie.contains("Secure") && !bound, "{cookie}");
+    world.stop();
+    world.start_with(|config| config.behind_tls = true);
+    let (cookie, bound) = sign_in(&world);
+    for word in ["fengqiao_session=", "Secure", "HttpOnly", "SameSite=Strict"] {
+        assert!(cookie.contains(word), "{word}: {cookie}");
+    }
+    assert!(bound);
+    for path in ["/healthz", "/nowhere", "/sign-in", "/v1/cases"] {
+        let (_, headers) = get(&world, path, "", None);
+        assert_eq!(headers["strict-transport-security"], "max-age=31536000", "{path}");
+    }
+}

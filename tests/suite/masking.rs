@@ -268,3 +268,41 @@ fn masking_loses_no_number_when_somebody_who_saw_it_masked_writes_back() {
     assert_eq!(state.parties[&party].fields["phone"], PHONE);
     assert_eq!(state.text("place.detail"), Some(&*format!("楼上，{PHONE}")));
 }
+
+#[test]
+fn break_glass_shows_the_numbers_of_a_patrol_record_too_with_a_reason_that_is_kept() {
+    let world = World::new();
+    let he = world.phone("he");
+    let notes = format!("房东{PHONE}，{ID}");
+    let patrol = he
+        .core()
+        .create(&sync_core::edit::Draft {
+            kind: sync_core::shape::DocumentKind::Patrol,
+            community: tests::biyan(),
+            edits: vec![set("place.grid", "GM-BIYAN-01"), write("notes", &notes)],
+        })
+        .unwrap();
+    let case = planted(&he);
+    he.sync();
+    let seen = world.get(&format!("/v1/patrols/{patrol}"), Some(&world.token("community"))).1;
+    assert_eq!(seen["state"]["notes"], format!("房东{MASKED_PHONE}，{MASKED_ID}"));
+    assert_eq!(seen["may_reveal"], true);
+    let ask = |login: &str, id: DocumentId, body: &Value| {
+        world.post(&format!("/v1/patrols/{id}/reveal"), Some(&world.token(login)), body)
+    };
+    let good = json!({"fields": ["notes"], "reason": "核对房东身份证件信息"});
+    for login in ["community", "station-head"] {
+        let (status, reply) = ask(login, patrol, &good);
+        assert_eq!((status, reply["values"]["notes"].as_str()), (200, Some(notes.as_str())), "{login}: {reply}");
+    }
+    for (login, status) in [("he", 403), ("captain", 404), ("baihua", 404), ("admin", 404)] {
+        assert_eq!(ask(login, patrol, &good).0, status, "{login}");
+    }
+    assert_eq!(ask("community", case, &good).0, 404, "a case is no patrol");
+    assert_eq!(ask("community", patrol, &json!({"fields": ["notes"], "reason": "看看"})).0, 400);
+    assert_eq!(ask("community", patrol, &json!({"fields": ["narrative"], "reason": "核对房东身份证件信息"})).0, 400);
+    let (_, page) = world.get("/v1/audit?action=patrol.reveal", Some(&world.token("district")));
+    let rows = page["items"].as_array().unwrap();
+    assert_eq!(rows.len(), 2, "{rows:?}");
+    assert!(rows.iter().all(|r| r["reason"] == "核对房东身份证件信息" && r["object"] == patrol.to_string()));
+}

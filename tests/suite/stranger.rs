@@ -74,6 +74,10 @@ struct Stranger {
     token: String,
     journal: Cbor,
     cursors: Cbor,
+    /// How often in a row it was put off.
+    put_off: u32,
+    /// Lets time pass.
+    wait: Box<dyn Fn(i64)>,
 }
 
 fn id(value: &Value) -> Vec<u8> {
@@ -91,7 +95,21 @@ impl Stranger {
             token: reply["session"]["access_token"].as_str().unwrap().to_owned(),
             journal: Cbor::Null,
             cursors: Cbor::Array(vec![]),
+            put_off: 0,
+            wait: {
+                let clock = world.clock.clone();
+                Box::new(move |ms| clock.advance(ms))
+            },
         }
+    }
+
+    fn asked(&self, body: &[u8]) -> ureq::http::Response<ureq::Body> {
+        let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+        let request = agent
+            .post(format!("{}/v1/sync", self.url))
+            .header("Authorization", format!("Bearer {}", self.token))
+            .header("Content-Type", "application/vnd.fengqiao.sync");
+        request.send(body).unwrap()
     }
 
     /// One round of the client's loop.
@@ -105,16 +123,24 @@ impl Stranger {
             ("what a reader does not know", map([("is", text("skipped"))])),
         ]);
         let body = zstd::bulk::compress(&cbor(&request), 1).unwrap();
-        let request = ureq::post(format!("{}/v1/sync", self.url))
-            .header("Authorization", format!("Bearer {}", self.token))
-            .header("Content-Type", "application/vnd.fengqiao.sync");
-        let mut response = request.send(&body[..]).unwrap();
+        let mut response = self.asked(&body);
+        while response.status() == 503 {
+            // As the page says under "When to ask": not before, and a little later, by a chance of one's own.
+            let seconds: i64 = response.headers()["retry-after"].to_str().unwrap().parse().unwrap();
+            self.put_off += 1;
+            assert!(self.put_off < 10, "who obeys is let in");
+            let most_ms = if self.put_off == 1 { 1_000 } else { 4_000 };
+            (self.wait)(seconds * 1_000 + i64::from(self.device[15]) % most_ms);
+            response = self.asked(&body);
+        }
+        assert_eq!(response.status(), 200);
         assert_eq!(response.headers()["content-type"], "application/vnd.fengqiao.sync");
         let frame = response.body_mut().read_to_vec().unwrap();
         let mut plain = Vec::new();
         zstd::stream::read::Decoder::with_buffer(&frame[..]).unwrap().read_to_end(&mut plain).unwrap();
         let answer: Cbor = ciborium::from_reader(&plain[..]).unwrap();
         assert_eq!(get(&answer, "v"), &Cbor::from(1));
+        self.put_off = 0;
         self.journal = get(&answer, "j").clone();
         self.cursors = get(&answer, "c").clone();
         answer
@@ -195,4 +221,79 @@ fn stranger_receives_what_a_phone_wrote_and_hands_in_what_the_vectors_hold() {
 
 fn chunks_before(received: &[Cbor]) -> usize {
     received.iter().map(|d| list(d, "c").len()).sum()
+}
+
+/// Reads a stream of events as the page says, until an event of this name comes; gives its data and the last id.
+fn until(lines: &mut impl Iterator<Item = std::io::Result<String>>, name: &str) -> (Value, Option<String>) {
+    let (mut event, mut data, mut id) = (String::new(), String::new(), None);
+    for line in lines {
+        let line = line.unwrap();
+        match line.split_once(':') {
+            None if line.is_empty() => {
+                if event == name {
+                    return (serde_json::from_str(&data).unwrap(), id);
+                }
+                (event, data) = (String::new(), String::new());
+            }
+            Some(("", _)) | None => {}
+            Some((field, value)) => {
+                let value = value.strip_prefix(' ').unwrap_or(value);
+                match field {
+                    "event" => event = value.to_owned(),
+                    "data" => data.push_str(value),
+                    "id" => id = Some(value.to_owned()),
+                    _ => {}
+                }
+            }
+        }
+    }
+    panic!("the stream ended before `{name}`");
+}
+
+#[test]
+fn stranger_waits_for_his_moment_hears_the_live_stream_and_goes_on_where_it_broke() {
+    use std::io::BufRead as _;
+    let mut world = crate::vectors::world();
+    let phone = world.phone("he");
+    let reply = crate::vectors::register(&world);
+    assert!(reply["id"].is_string());
+    let address = world.url().trim_start_matches("http://").to_owned();
+    world.stop();
+    world.start_with(|config| {
+        config.listen = address;
+        config.sync_rate_per_second = 1;
+        config.sync_burst = 2;
+    });
+    let mut stranger = Stranger::register(&world);
+    for n in 1..=20 {
+        world.app().guard.admit(server::guard::Door::Sync, uuid::Uuid::from_u128(n));
+    }
+    let begun_ms = world.clock_ms();
+    stranger.sync(vec![]);
+    assert!(world.clock_ms() - begun_ms >= 15_000, "there were twenty before him");
+
+    let open = |last: Option<&str>| {
+        let mut request = ureq::get(format!("{}/v1/events?only=head", stranger.url))
+            .header("Authorization", format!("Bearer {}", stranger.token))
+            .header("Accept", "text/event-stream");
+        if let Some(last) = last {
+            request = request.header("Last-Event-ID", last);
+        }
+        std::io::BufReader::new(request.call().unwrap().into_body().into_reader()).lines()
+    };
+    let mut stream = open(None);
+    let (hello, _) = until(&mut stream, "hello");
+    assert_eq!(id(&hello["journal"]), *stranger.journal.as_bytes().unwrap(), "the journal that he knows");
+    phone.report("欠薪：十七人，三个月");
+    world.pass(60_000);
+    phone.sync();
+    let (head, last) = until(&mut stream, "head");
+    assert_eq!(head["community"], "GM-BIYAN");
+    drop(stream);
+    phone.report("断线的时候。");
+    phone.sync();
+    world.pass(60_000);
+    let (missed, _) = until(&mut open(last.as_deref()), "head");
+    assert!(missed["head"].as_i64() > head["head"].as_i64(), "{missed} after {head}");
+    assert_eq!(list(&stranger.sync(vec![]), "n").len(), 2);
 }

@@ -150,6 +150,53 @@ fn the_protocols_page_and_its_place_in_the_book_define_the_same_links() {
     assert_eq!(used, names(&page));
 }
 
+/// Every test of the workspace as `cargo test` names it, without its package: modules and function.
+fn tests() -> Vec<String> {
+    let mut all = Vec::new();
+    for (file, text) in sources() {
+        let within = file.split_once("/src/").or_else(|| file.split_once("tests/suite/"));
+        let within = within.or_else(|| file.split_once("/tests/")).or_else(|| file.split_once("tests/"));
+        let Some((_, path)) = within else { continue };
+        let module = path.trim_end_matches(".rs").replace('/', "::");
+        for rest in text.split("#[test]").skip(1) {
+            if let Some(name) = rest.split("fn ").nth(1).and_then(|r| r.split(['(', '<']).next()) {
+                all.push(format!("{module}::{}", name.trim()));
+            }
+        }
+    }
+    assert!(all.len() > 400, "only {} tests were found", all.len());
+    all
+}
+
+#[test]
+fn tests_that_the_book_quotes_are_there() {
+    let all = tests();
+    let known = |name: &str| all.iter().any(|t| t.contains(&name.replace('/', "::")));
+    let pages = files().into_iter().filter(|f| f.ends_with(".md"));
+    let mut quoted = 0;
+    for file in pages {
+        let text = std::fs::read_to_string(root().join(&file)).unwrap();
+        for told in text.split("cargo test").skip(1) {
+            let command = told.split(['`', '\n']).next().unwrap();
+            let Some(name) = command.split(" -- ").nth(1).and_then(|rest| rest.split(' ').next()) else { continue };
+            if name.chars().any(char::is_lowercase) && !name.starts_with('-') {
+                quoted += 1;
+                assert!(known(name), "{file} quotes the test `{name}`, which is not there");
+            }
+        }
+        // The proofs of the threat model stand in the last column of its tables.
+        let claims =
+            text.lines().filter(|l| file.ends_with("threat-model.md") && l.starts_with("| ") && !l.ends_with("| |"));
+        for proofs in claims.filter_map(|l| l.trim_end_matches(" |").rsplit("| ").next()) {
+            for name in proofs.split('`').skip(1).step_by(2).filter(|n| !matches!(*n, "server" | "sync-core")) {
+                quoted += 1;
+                assert!(known(name), "{file} quotes the test `{name}`, which is not there");
+            }
+        }
+    }
+    assert!(quoted > 40, "only {quoted} names were found");
+}
+
 /// Each in two halves, so that this file does not hold what it looks for.
 const FORBIDDEN: &[(&str, &str)] = &[
     ("/wo", "rk/main"),

@@ -102,9 +102,16 @@ impl World {
             shutdown_seconds: 1,
             attachment_gc_minutes: 0,
             replication_watch_seconds: 0,
+            retention_watch_seconds: 0,
             // All tests come from one address.
             login_per_minute: 0,
+            login_account_per_minute: 0,
             refresh_per_minute: 0,
+            refresh_address_per_minute: 0,
+            requests_per_minute: 0,
+            pages_per_minute: 0,
+            search_per_minute: 0,
+            reveal_per_minute: 0,
             register_per_hour: 0,
             strangers_per_minute: 0,
             ..self.settings.clone()

@@ -9,6 +9,7 @@ use serde_json::json;
 use sync_core::ids::{AreaCode, Entropy as _, IdError, UserId};
 use sync_core::role::Role;
 
+use super::operate::looked;
 use super::{Failure, open, say};
 use crate::accounts::{roster, users};
 use crate::areas;
@@ -176,6 +177,7 @@ fn add(config: Config, args: &AddArgs) -> Result<(), Failure> {
 fn list(config: Config) -> Result<(), Failure> {
     let app = open(config)?;
     let members = roster::at(&mut *app.db.get()?, app.now_ms())?;
+    looked(&app.db, "user.list", "users", json!({ "found": members.len() }))?;
     members.into_iter().try_for_each(|member| {
         let roles: Vec<_> = member.roles.iter().map(|(role, area)| format!("{}@{area}", role.as_str())).collect();
         let state = if member.user.active { "active" } else { "closed" };

@@ -45,11 +45,12 @@ pub(super) fn attachments(config: Config, command: &AttachmentsCommand) -> Resul
     let app = open(config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     match command {
-        AttachmentsCommand::Status => say(&serde_json::to_string_pretty(&runtime.block_on(status(&app))?)?),
+        AttachmentsCommand::Status => {
+            noted(&app.db, "attachments.status", "attachments")?;
+            say(&serde_json::to_string_pretty(&runtime.block_on(status(&app))?)?)
+        }
         AttachmentsCommand::Verify { deep, repair } => {
-            if *repair {
-                noted(&app.db, "attachments.repair", "attachments")?;
-            }
+            noted(&app.db, if *repair { "attachments.repair" } else { "attachments.verify" }, "attachments")?;
             let report = runtime.block_on(verify::verify(&app, *deep, *repair))?;
             say(&serde_json::to_string_pretty(&report)?)?;
             if report.is_clean() || *repair {

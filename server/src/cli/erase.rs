@@ -1,8 +1,10 @@
 //! Commands for erasure by law. The operator's machine knows no second person: who asked and who decided stand in the audit log.
 
 use clap::{Args, Subcommand};
+use serde_json::json;
 use sync_core::ids::DocumentId;
 
+use super::operate::{looked, noted};
 use super::{Failure, open, say};
 use crate::app::App;
 use crate::audit::Origin;
@@ -89,16 +91,22 @@ pub(super) fn run(config: Config, command: EraseCommand) -> Result<(), Failure> 
         EraseCommand::Case { document, why } => ask("case", document, String::new(), why),
         EraseCommand::Attachment { document, hash, why } => ask("attachment", document, hash, why),
         EraseCommand::List => {
-            erasure::list(&mut *app.db.get()?, None)?.iter().try_for_each(|e| say(&serde_json::to_string(e)?))
+            let all = erasure::list(&mut *app.db.get()?, None)?;
+            looked(&app.db, "erasure.list", "erasures", json!({ "found": all.len() }))?;
+            all.iter().try_for_each(|e| say(&serde_json::to_string(e)?))
         }
         EraseCommand::Approve { id } => decide(&app, &id, true),
         EraseCommand::Decline { id } => decide(&app, &id, false),
         EraseCommand::Verify { document, word } => {
+            looked(&app.db, "erasure.proof", document, json!({ "words": word.len() }))?;
             let proof = runtime()?.block_on(erasure::prove(&app, document, word)).map_err(at_fault)?;
             say(&serde_json::to_string_pretty(&proof)?)?;
             if proof.is_complete() { Ok(()) } else { Err(Failure::from("the erasure is not complete")) }
         }
-        EraseCommand::Scrub => Ok(erasure::scrub(&app.db)?),
+        EraseCommand::Scrub => {
+            noted(&app.db, "erasure.scrub", "tables")?;
+            Ok(erasure::scrub(&app.db)?)
+        }
     }
 }
 

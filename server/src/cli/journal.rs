@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Subcommand;
 use sync_core::calendar::{beijing_ms, beijing_text};
 
+use super::operate::noted;
 use super::{Failure, open, say};
 use crate::archive::{self, ArchiveError};
 use crate::config::Config;
@@ -77,6 +78,7 @@ pub(super) fn run(config: Config, command: &JournalCommand) -> Result<(), Failur
         }
         JournalCommand::Status { json } => {
             let status = archive::status(&mut *app.db.get()?)?;
+            noted(&app.db, "journal.status", "journal")?;
             if *json {
                 return say(&serde_json::to_string(&status)?);
             }

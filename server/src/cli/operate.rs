@@ -134,6 +134,17 @@ pub(super) fn noted(db: &Database, action: &'static str, object: impl ToString) 
     Ok(db.transaction(|conn| act.record(conn, SystemClock.now_ms(), &crate::clock::SystemEntropy))?)
 }
 
+/// Writes down what the operator looks at, before it is shown, and how much of it.
+pub(super) fn looked(
+    db: &Database,
+    action: &'static str,
+    object: impl ToString,
+    detail: serde_json::Value,
+) -> Result<(), Failure> {
+    let act = Act::new(&Origin::operator(), action, object).detail(detail);
+    Ok(db.transaction(|conn| act.record(conn, SystemClock.now_ms(), &crate::clock::SystemEntropy))?)
+}
+
 pub(super) fn backup(config: Config, file: &Path) -> Result<(), Failure> {
     let objects = crate::objects::Objects::open(&config)?.place();
     let db = Database::open(&config.database)?;

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::operate::looked;
 use super::{Failure, open, say};
 use crate::accounts::roster;
 use crate::app::App;
@@ -36,6 +37,10 @@ pub(super) fn run(config: Config, args: &ReplicationArgs) -> Result<(), Failure>
     rows.sort_by_key(|r| r.last_seen_ms);
     let states = replication::tally(&rows);
     rows.retain(|r| args.state.is_none_or(|s| r.states.contains(&s)));
+    drop(conn);
+    let state = args.state.map(|s| s.as_str());
+    let filter = json!({ "area": args.area, "state": state });
+    looked(&app.db, "replication.list", "devices", json!({ "filter": filter, "found": rows.len() }))?;
     if args.json {
         rows.iter().try_for_each(|row| say(&serde_json::to_string(row)?))?;
         return say(&json!({ "states": states }).to_string());

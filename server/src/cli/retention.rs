@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 
+use super::operate::looked;
 use super::{Failure, open, say};
 use crate::audit::{self, Origin};
 use crate::config::Config;
@@ -34,8 +35,11 @@ pub(super) fn run(config: Config, command: RetentionCommand) -> Result<(), Failu
         RetentionCommand::Report { rules } => (rules, false),
         RetentionCommand::Apply { rules, dry_run } => (rules, !dry_run),
     };
-    let rules = rules(file.as_deref())?;
     let app = open(config)?;
+    let rules = match file {
+        Some(file) => rules(&file)?,
+        None => app.retention.clone(),
+    };
     let due = if act {
         // Only sealed rows can be deleted from the audit log.
         audit::seal(&app.db)?;
@@ -44,13 +48,15 @@ pub(super) fn run(config: Config, command: RetentionCommand) -> Result<(), Failu
         };
         app.db.transaction(apply)?
     } else {
-        retention::report(&mut *app.db.get()?, &rules, app.now_ms())?
+        let due = retention::report(&mut *app.db.get()?, &rules, app.now_ms())?;
+        let cases: usize = due.iter().map(|d| d.cases.len()).sum();
+        looked(&app.db, "retention.report", "retention", serde_json::json!({ "cases": cases }))?;
+        due
     };
     say(&serde_json::to_string_pretty(&due)?)
 }
 
-fn rules(file: Option<&Path>) -> Result<Rules, Failure> {
-    let Some(file) = file else { return Rules::parse(schema::RETENTION).map_err(Failure::input) };
+fn rules(file: &Path) -> Result<Rules, Failure> {
     let at_fault = |e: &dyn std::fmt::Display| Failure::input(format!("{}: {e}", file.display()));
     let text = std::fs::read_to_string(file).map_err(|e| at_fault(&e))?;
     Rules::parse(&text).map_err(|e| at_fault(&e))

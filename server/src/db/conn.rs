@@ -48,13 +48,44 @@ impl DbError {
         use diesel::result::{DatabaseErrorKind as Kind, Error};
         matches!(self, Self::Query(Error::DatabaseError(Kind::UniqueViolation | Kind::SerializationFailure, _)))
     }
+
+    fn says(&self, words: &[&str]) -> bool {
+        let Self::Query(diesel::result::Error::DatabaseError(_, told)) = self else { return false };
+        words.iter().any(|word| told.message().contains(word))
+    }
+
+    /// Whether there was no room to write. Nothing of the transaction stands, and everything that was committed before does.
+    pub fn is_full(&self) -> bool {
+        self.says(FULL)
+    }
+
+    /// Whether the disk beneath the database failed, for whatever reason.
+    pub fn is_failed_disk(&self) -> bool {
+        self.says(&["disk I/O error"])
+    }
 }
+
+/// How the databases say that there is no room: neither's code comes through the query builder. SQLite: FULL. PostgreSQL (53100): in the
+/// words of the system that it runs on, in the languages that such systems are set to here.
+const FULL: &[&str] = &[
+    "database or disk is full",
+    "No space left on device",
+    "Disk quota exceeded",
+    "disk full",
+    "设备上没有空间",
+    "超出磁盘限额",
+];
+
+/// What must fit beside an SQLite file for its disk to count as not full, bytes: more than one step of its shared memory.
+const ROOM_BYTES: usize = 256 * 1024;
 
 /// The pool.
 #[derive(Clone)]
 pub struct Database {
     pool: Pool<ConnectionManager<AnyConnection>>,
     postgres: bool,
+    /// The folder of the SQLite file.
+    folder: Option<std::path::PathBuf>,
     committed: Arc<Notify>,
     /// Whoever writes to SQLite. It has one writer; who waits for it there sleeps up to a tenth of a second while nobody writes.
     writer: Arc<Mutex<()>>,
@@ -123,11 +154,14 @@ impl Database {
     pub fn open_sized(url: &str, sizes: PoolSizes) -> Result<Self, DbError> {
         let postgres = url.starts_with("postgres://") || url.starts_with("postgresql://");
         let target = if postgres { url.to_owned() } else { url.strip_prefix("sqlite:").unwrap_or(url).to_owned() };
+        let mut folder = None;
         let target = if postgres {
             target
         } else {
             let path = target.strip_prefix("//").unwrap_or(&target);
             create_private(path)?;
+            let lies = std::path::Path::new(path).parent().map(std::path::Path::to_owned);
+            folder = Some(lies.filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| ".".into()));
             format!("sqlite://{path}")
         };
         let pool = Pool::builder()
@@ -137,12 +171,24 @@ impl Database {
             .connection_customizer(Box::new(Settings))
             .build(ConnectionManager::new(target))
             .map_err(|e| DbError::Unreachable(e.to_string()))?;
-        Ok(Self { pool, postgres, committed: Arc::default(), writer: Arc::default() })
+        Ok(Self { pool, postgres, folder, committed: Arc::default(), writer: Arc::default() })
     }
 
     /// Whether this is PostgreSQL.
     pub fn is_postgres(&self) -> bool {
         self.postgres
+    }
+
+    /// Whether a little still fits beside the SQLite file. Asked when its disk has failed, to tell a full one from a broken one.
+    pub fn has_room(&self) -> bool {
+        use std::io::Write as _;
+        let Some(folder) = &self.folder else { return true };
+        let name = folder.join(format!(".fengqiao-room-{}", uuid::Uuid::new_v4().simple()));
+        let tried = std::fs::File::create_new(&name)
+            .and_then(|mut file| file.write_all(&vec![0; ROOM_BYTES]).and_then(|()| file.sync_all()));
+        // It may not have come to be.
+        let _ = std::fs::remove_file(&name);
+        !tried.is_err_and(|e| matches!(e.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded))
     }
 
     /// A connection for reading.

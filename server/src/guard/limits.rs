@@ -59,6 +59,8 @@ pub struct Standing {
     pub left: u32,
     /// Seconds to wait, when none was left.
     pub wait_s: Option<u32>,
+    /// Whether many people may stand behind one key: it is an address.
+    pub shared: bool,
 }
 
 type Limiter = RateLimiter<u64, HashMapStateStore<u64>, LimitClock, StateInformationMiddleware>;
@@ -66,6 +68,7 @@ type Limiter = RateLimiter<u64, HashMapStateStore<u64>, LimitClock, StateInforma
 /// One limit.
 pub struct Limit {
     name: &'static str,
+    shared: bool,
     hash: RandomState,
     limiter: Option<(Quota, Limiter, LimitClock)>,
 }
@@ -78,7 +81,13 @@ impl Limit {
             let limiter = RateLimiter::hashmap_with_clock(governed, clock.clone());
             Some((quota, limiter.with_middleware::<StateInformationMiddleware>(), clock))
         });
-        Self { name, hash: RandomState::new(), limiter }
+        Self { name, shared: false, hash: RandomState::new(), limiter }
+    }
+
+    /// The same, counted by addresses, behind which there may be many people.
+    #[must_use]
+    pub(super) fn of_addresses(self) -> Self {
+        Self { shared: true, ..self }
     }
 
     /// Counts one request of a key; `None` when there is no limit.
@@ -91,6 +100,7 @@ impl Limit {
             window_s: u64::try_from(window.as_millis().div_ceil(1_000)).unwrap_or(u64::MAX).max(1),
             left: 0,
             wait_s: None,
+            shared: self.shared,
         };
         Some(match limiter.check_key(&(self.hash.hash_one(key) % CELLS)) {
             Ok(state) => Standing { left: state.remaining_burst_capacity(), ..standing },

@@ -9,6 +9,7 @@ use sync_core::ids::{AreaCode, UserId};
 use sync_core::role::Role;
 use utoipa::ToSchema;
 
+use super::audit::looked;
 use super::extract::Principal;
 use super::problem::{Problem, ProblemBody};
 use super::users::RoleRequest;
@@ -112,7 +113,14 @@ pub(super) async fn list(
     path: web::Path<String>,
 ) -> Result<web::Json<AssignmentsView>, Problem> {
     let user: UserId = path.parse().map_err(|_| unknown())?;
-    Ok(web::Json(app.run(move |conn| shown(conn, &principal, user)).await?))
+    let shared = app.clone();
+    let found = app.run(move |conn| -> Result<AssignmentsView, Problem> {
+        let found = shown(conn, &principal, user)?;
+        let detail = json!({ "found": found.items.len() });
+        looked(conn, &shared, &principal.origin(), ("user.assignments", &user.to_string()), detail)?;
+        Ok(found)
+    });
+    Ok(web::Json(found.await?))
 }
 
 /// Charges somebody with a role in an area from now on. Doing it twice changes nothing.

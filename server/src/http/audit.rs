@@ -6,11 +6,32 @@ use sync_core::role::{AreaKind, Role};
 use super::extract::Principal;
 use super::problem::{Problem, ProblemBody};
 use crate::app::App;
-use crate::audit::{self, Act, Filter, Page};
+use crate::audit::{self, Act, Filter, Origin, Page};
+use crate::db::{AnyConnection, DbError};
 
 /// Adds this room's routes.
 pub(super) fn routes(config: &mut web::ServiceConfig) {
     config.service(web::resource("/audit").route(web::get().to(list)));
+}
+
+/// Writes down that somebody looks at a list, before the answer leaves: what it was narrowed to, and how many rows he is given.
+pub(crate) fn looked(
+    conn: &mut AnyConnection,
+    app: &App,
+    origin: &Origin,
+    (action, object): (&'static str, &str),
+    detail: serde_json::Value,
+) -> Result<(), DbError> {
+    Act::new(origin, action, object).detail(detail).record(conn, app.now_ms(), &app.entropy)
+}
+
+/// What a list was narrowed to, as far as it is no words and no place on a page.
+pub(crate) fn narrowed(filter: &impl serde::Serialize) -> serde_json::Value {
+    let mut told = serde_json::to_value(filter).unwrap_or_default();
+    if let Some(map) = told.as_object_mut() {
+        map.retain(|name, value| !value.is_null() && !matches!(name.as_str(), "q" | "text" | "cursor" | "after"));
+    }
+    told
 }
 
 /// Who read what and who did what, newest first.

@@ -1,6 +1,5 @@
 //! Signing in and out, and fresh tokens. An answer never tells whether a login exists.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use actix_web::http::StatusCode;
@@ -15,7 +14,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::extract::Principal;
-use super::guard::client_address;
+use super::guard::{self, client_address};
 use super::problem::{Problem, ProblemBody};
 use crate::accounts::lockout::{self, Attempt};
 use crate::accounts::sessions::{Lifetime, Opened, RefreshError};
@@ -23,6 +22,7 @@ use crate::accounts::{devices, grants, password, sessions, users};
 use crate::app::App;
 use crate::audit::{Act, Origin};
 use crate::db::{AnyConnection, DbError};
+use crate::guard::counted;
 
 const PASSWORD_BYTES_MAX: usize = 1_024;
 const TOKEN_BYTES_MAX: usize = 256;
@@ -181,7 +181,7 @@ fn busy() -> Problem {
 /// Signs in.
 #[utoipa::path(post, path = "/v1/auth/login", tag = "accounts", request_body = LoginRequest, security(()),
     responses((status = 200, body = TokensView), (status = 400, body = ProblemBody), (status = 401, body = ProblemBody),
-        (status = 429, body = ProblemBody)))]
+        (status = 429, body = ProblemBody), (status = 503, body = ProblemBody)))]
 pub(super) async fn login(
     app: web::Data<App>,
     request: HttpRequest,
@@ -193,7 +193,7 @@ pub(super) async fn login(
         None => None,
     };
     let proof = signature(proof)?;
-    let opened = open_session(&app, client_address(&request), login, password, device, proof).await?;
+    let opened = open_session(&app, &request, login, password, device, proof).await?;
     let inner = app.clone();
     Ok(web::Json(app.run(move |conn| tokens(&inner, conn, opened)).await?))
 }
@@ -201,7 +201,7 @@ pub(super) async fn login(
 /// Opens a session for who knows the password; every guess is counted, and too many are slowed down.
 pub(crate) async fn open_session(
     app: &web::Data<App>,
-    address: IpAddr,
+    request: &HttpRequest,
     login: String,
     password: String,
     device: Option<DeviceId>,
@@ -210,13 +210,16 @@ pub(crate) async fn open_session(
     if password.len() > PASSWORD_BYTES_MAX {
         return Err(Problem::invalid("field_invalid", "a password has at most 1024 bytes").field("password"));
     }
+    let address = client_address(request);
+    let named = device.map(|d| d.to_string()).unwrap_or_default();
+    guard::let_in(app, request, &[b"login", named.as_bytes(), login.as_bytes(), address.to_string().as_bytes()])?;
     // Hashing takes memory and a core: a few at a time, and no connection is held meanwhile. How the source stands is looked up in
     // turn, so that attempts sent all at once are counted one after the other.
     let turn = tokio::time::timeout(TURN_MAX, app.password_checks.acquire()).await;
     let turn = turn.map_err(|_| busy())?.map_err(|e| Problem::internal(&e))?;
     let now_ms = app.now_ms();
     let message = device.map(|device| lockout::proof_message(device, &login, &password));
-    let (known, attempt) = app
+    let (known, attempt, source) = app
         .run(move |conn| -> Result<_, DbError> {
             let known = users::by_login(conn, &login)?;
             let phone = match (device, message, proof) {
@@ -226,9 +229,12 @@ pub(crate) async fn open_session(
                 _ => None,
             };
             let attempt = Attempt::look(conn, &login, phone, address, now_ms)?;
-            Ok((known, attempt))
+            // By the account and where it is tried from: nobody uses up what its owner is allowed.
+            let source = (login, phone.map(|d| d.0), phone.is_none().then(|| counted(address)));
+            Ok((known, attempt, source))
         })
         .await?;
+    guard::count_by(app, &app.guard.login_account, &source)?;
     let wait_ms = attempt.wait_ms(now_ms);
     if wait_ms > 0 {
         app.metrics.put_off.with_label_values(&["lock_out"]).inc();
@@ -265,11 +271,14 @@ pub(crate) async fn open_session(
     .await
 }
 
-/// Replaces a refresh token and gives a fresh access token. When an answer is lost, the same token can be sent again.
+/// Replaces a refresh token and gives a fresh access token. When an answer is lost, the same token can be sent again. Whoever sends his
+/// old access token along, expired as it may be, is let in and counted as himself.
 #[utoipa::path(post, path = "/v1/auth/refresh", tag = "accounts", request_body = RefreshRequest, security(()),
-    responses((status = 200, body = TokensView), (status = 400, body = ProblemBody), (status = 401, body = ProblemBody)))]
+    responses((status = 200, body = TokensView), (status = 400, body = ProblemBody), (status = 401, body = ProblemBody),
+        (status = 429, body = ProblemBody), (status = 503, body = ProblemBody)))]
 pub(super) async fn refresh(
     app: web::Data<App>,
+    request: HttpRequest,
     body: web::Json<RefreshRequest>,
 ) -> Result<web::Json<TokensView>, Problem> {
     let RefreshRequest { refresh_token, proof } = body.into_inner();
@@ -277,6 +286,7 @@ pub(super) async fn refresh(
         return Err(RefreshError::Ended.into());
     }
     let proof = signature(proof)?;
+    guard::let_in(&app, &request, &[b"refresh", refresh_token.as_bytes()])?;
     let inner = app.clone();
     // The refusal of a token met twice must be kept, so that it is a value of the transaction and not its error.
     let done = app.transact(move |conn| -> Result<Result<TokensView, Problem>, Problem> {

@@ -17,7 +17,9 @@ use sync_core::shape::DocumentKind;
 use sync_core::sync::server::describe;
 use utoipa::ToSchema;
 
+use super::audit::{looked, narrowed};
 use super::extract::Principal;
+use super::guard;
 use super::problem::Problem;
 use crate::accounts::users;
 use crate::app::App;
@@ -120,23 +122,24 @@ pub async fn list(
     let now_ms = app.now_ms();
     let filter = filter.into_inner();
     let words = searched(&filter)?;
+    if words.is_some() {
+        guard::count_by(&app, &app.guard.search, &principal.user.0)?;
+    }
     let shared = app.clone();
-    let page = app
-        .run(move |conn| -> Result<_, DbError> {
-            let page = queries::case_page(conn, &principal.subject, &filter, now_ms)?;
+    let page = app.run(move |conn| -> Result<_, DbError> {
+        let page = queries::case_page(conn, &principal.subject, &filter, now_ms)?;
+        if let Ok(page) = &page {
+            let action = if words.is_some() { "case.search" } else { "case.list" };
+            let mut detail = json!({ "filter": narrowed(&filter), "found": page.items.len() });
             // The words may be a name: only their keyed hash is kept.
-            if let (Some(words), Ok(page), Some(key)) = (words, &page, &shared.law.numbers) {
-                let detail = json!({ "words": key.mac("words", &words), "found": page.items.len() });
-                Act::new(&principal.origin(), "case.search", "cases").detail(detail).record(
-                    conn,
-                    now_ms,
-                    &shared.entropy,
-                )?;
+            if let (Some(words), Some(key), Some(map)) = (words, &shared.law.numbers, detail.as_object_mut()) {
+                map.insert("words".into(), key.mac("words", &words).into());
             }
-            Ok(page)
-        })
-        .await??;
-    Ok(web::Json(page))
+            looked(conn, &shared, &principal.origin(), (action, "cases"), detail)?;
+        }
+        Ok(page)
+    });
+    Ok(web::Json(page.await??))
 }
 
 /// One case file as it is now.

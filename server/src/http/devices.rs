@@ -7,10 +7,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ed25519_dalek::VerifyingKey;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use sync_core::ids::DeviceId;
 use sync_core::sync::relay::RelayKeys;
 use utoipa::ToSchema;
 
+use super::audit::looked;
 use super::auth::{TokensView, lifetime, tokens};
 use super::extract::Principal;
 use super::problem::{Problem, ProblemBody};
@@ -170,6 +172,7 @@ pub(super) async fn register(
     responses((status = 200, body = DevicesView), (status = 401, body = ProblemBody)))]
 pub(crate) async fn list(app: web::Data<App>, principal: Principal) -> Result<web::Json<DevicesView>, Problem> {
     let now_ms = app.now_ms();
+    let shared = app.clone();
     let items = app.run(move |conn| -> Result<Vec<DeviceView>, Problem> {
         let holders = holders(conn, &principal, now_ms)?;
         let mut items = Vec::new();
@@ -178,6 +181,8 @@ pub(crate) async fn list(app: web::Data<App>, principal: Principal) -> Result<we
                 items.push(view(device, user_name.clone()));
             }
         }
+        let detail = json!({ "found": items.len() });
+        looked(conn, &shared, &principal.origin(), ("device.list", "devices"), detail)?;
         Ok(items)
     });
     Ok(web::Json(DevicesView { items: items.await? }))

@@ -3,14 +3,18 @@
 use actix_web::http::StatusCode;
 use actix_web::web;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use sync_core::ids::DocumentId;
 use sync_core::role::Role;
 use utoipa::ToSchema;
 
+use super::audit::looked;
 use super::extract::Principal;
 use super::persons::reason;
 use super::problem::{Problem, ProblemBody};
 use crate::app::App;
+use crate::audit::Act;
+use crate::db::DbError;
 use crate::erasure::{self, Erasure, ErasureError, Proof, Wish};
 use crate::journal;
 
@@ -86,7 +90,14 @@ pub(super) async fn list(app: web::Data<App>, principal: Principal) -> Result<we
     principal.must_hold(&[Role::Supervisor])?;
     let held = principal.subject.grants.iter().filter(|g| g.role == Role::Supervisor);
     let codes: Vec<String> = held.flat_map(|g| g.communities.iter().cloned().map(String::from)).collect();
-    let items = app.run(move |conn| erasure::list(conn, Some(&codes))).await?;
+    let shared = app.clone();
+    let items = app.run(move |conn| -> Result<Vec<Erasure>, DbError> {
+        let items = erasure::list(conn, Some(&codes))?;
+        let detail = json!({ "found": items.len() });
+        looked(conn, &shared, &principal.origin(), ("erasure.list", "erasures"), detail)?;
+        Ok(items)
+    });
+    let items = items.await?;
     Ok(web::Json(Erasures { items }))
 }
 
@@ -191,9 +202,17 @@ pub(super) async fn prove(
 
 async fn proven(app: &App, principal: &Principal, id: String, words: Vec<String>) -> Result<web::Json<Proof>, Problem> {
     principal.must_hold(&[Role::Supervisor])?;
-    let subject = principal.subject.clone();
-    let asked = app.run(move |conn| erasure::find(conn, &id)).await?;
-    let asked = asked.filter(|e| erasure::may(&subject, &e.community)).ok_or_else(hidden)?;
+    let (subject, origin, now_ms, entropy) =
+        (principal.subject.clone(), principal.origin(), app.now_ms(), app.entropy.clone());
+    let counted = words.len();
+    let asked = app.run(move |conn| -> Result<Erasure, Problem> {
+        let asked = erasure::find(conn, &id)?.filter(|e| erasure::may(&subject, &e.community));
+        let asked = asked.ok_or_else(hidden)?;
+        let detail = json!({ "erasure": id, "words": counted });
+        Act::new(&origin, "erasure.proof", &asked.document).detail(detail).record(conn, now_ms, &*entropy)?;
+        Ok(asked)
+    });
+    let asked = asked.await?;
     let document = asked.document.parse().map_err(|_| hidden())?;
     Ok(web::Json(erasure::prove(app, document, words).await?))
 }

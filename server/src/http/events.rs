@@ -65,9 +65,11 @@ pub(crate) async fn events(
     // First listen, then read: what happens in between is told twice rather than never.
     let subscription = app.live.listen(listener, app.config.live_streams_max).map_err(|why| match why {
         NoSeat::Full => Problem::unavailable("live_full", "as many streams are open as this server allows")
-            .retry_after_s(COME_BACK_S)
+            .retry_after_spread(COME_BACK_S, COME_BACK_S)
             .remedy("come back later; syncing works meanwhile"),
-        NoSeat::Stopping => Problem::unavailable("stopping", "the server is about to stop").retry_after_s(COME_BACK_S),
+        NoSeat::Stopping => {
+            Problem::unavailable("stopping", "the server is about to stop").retry_after_spread(COME_BACK_S, COME_BACK_S)
+        }
     })?;
     let (journal, retry_ms) = (app.journal, app.config.live_retry_ms);
     let begun = app.run(move |conn| begin(conn, principal.subject, wish, last, journal, retry_ms));

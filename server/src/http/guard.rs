@@ -10,19 +10,27 @@ use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, HttpRequest, ResponseError, web};
+use sha2::{Digest, Sha256};
 
 use super::extract::bearer;
 use super::problem::Problem;
 use crate::accounts::keys::Claims;
 use crate::app::App;
 use crate::guard::admission::Answer;
-use crate::guard::limits::Standing;
+use crate::guard::limits::{Limit, Standing};
 use crate::guard::{Door, counted};
 
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 /// When to come back to a server that answers as many syncs as it can.
 const IN_FLIGHT_S: u32 = 2;
+
+/// The longest time over which those are spread who are sent away from one address, s.
+const ADDRESS_SPREAD_S_MAX: u32 = 60;
+
+/// Stands with a request that was admitted before anything of it was read.
+#[derive(Debug, Clone, Copy)]
+struct LetIn;
 
 /// The address of the client, by what trusted proxies say.
 #[derive(Debug, Clone, Copy)]
@@ -42,42 +50,46 @@ pub(super) async fn guard<B: MessageBody + 'static>(
     };
     let peer = request.peer_addr().map_or(IpAddr::from([0, 0, 0, 0]), |a| a.ip());
     let address = app.guard.proxies.client(peer, request.headers());
-    let claims = bearer(request.request()).ok().and_then(|token| app.known_claims(&token));
+    let known = bearer(request.request()).ok().and_then(|token| app.known_claims(&token));
     request.extensions_mut().insert(ClientAddress(address));
-    if let Some(claims) = &claims {
+    let claims = known.as_ref().filter(|c| !c.has_expired(app.now_ms()));
+    if let Some(claims) = claims {
         request.extensions_mut().insert(claims.clone());
     }
+    let patient = claims.is_some();
     // As the router reads it: `/v1/%73ync` is the sync, too.
     let path = request.match_info().as_str().to_owned();
     let method = request.method().clone();
-    let standing = count(&app, &method, &path, address, claims.as_ref());
-    if let Some(wait_s) = standing.and_then(|s| s.wait_s) {
-        app.metrics.put_off.with_label_values(&[standing.map_or("", |s| s.name)]).inc();
-        let problem =
-            Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", "more requests than are allowed")
-                .retry_after_s(wait_s)
-                .remedy("wait as long as `Retry-After` says");
+    let standing = count(&app, &method, &path, address, known.as_ref());
+    if let Some((standing, wait_s)) = standing.and_then(|s| Some((s, s.wait_s?))) {
+        app.metrics.put_off.with_label_values(&[standing.name]).inc();
+        let problem = too_many(standing.name, wait_s, spread_s(&standing));
         let mut response = request.into_response(problem.error_response());
-        tell(&mut response, standing);
+        tell(&mut response, Some(standing));
         return Ok(response);
     }
     let door = match path.as_str() {
         "/v1/sync" => Some(Door::Sync),
+        // The fresh token and the sync that it is for are one visit: who was let in for the one is let in for the other.
+        "/v1/auth/refresh" => Some(Door::Sync),
         "/v1/events" => Some(Door::Events),
         _ => None,
     };
-    if let (Some(door), Some(claims)) = (door, &claims)
-        && let Answer::Wait { seconds } = app.guard.admit(door, claims.dev.map_or(claims.sid, |d| d.0))
-    {
-        app.metrics.put_off.with_label_values(&["admission"]).inc();
-        return Ok(request.into_response(busy(seconds).error_response()));
+    if let (Some(door), Some(claims)) = (door, &known) {
+        if let Answer::Wait { seconds } = app.guard.admit(door, claims.holder()) {
+            app.metrics.put_off.with_label_values(&["admission"]).inc();
+            return Ok(request.into_response(busy(seconds).error_response()));
+        }
+        request.extensions_mut().insert(LetIn);
     }
+    let door = door.filter(|_| path == "/v1/sync");
     let _turn = match door {
         Some(Door::Sync) => match app.guard.in_flight.try_acquire() {
             Ok(turn) => Some(turn),
             Err(_) => {
                 app.metrics.put_off.with_label_values(&["in_flight"]).inc();
-                return Ok(request.into_response(busy(IN_FLIGHT_S).error_response()));
+                let problem = busy(IN_FLIGHT_S).retry_after_spread(IN_FLIGHT_S, IN_FLIGHT_S);
+                return Ok(request.into_response(problem.error_response()));
             }
         },
         _ => None,
@@ -85,7 +97,7 @@ pub(super) async fn guard<B: MessageBody + 'static>(
     // What was begun in the database is finished and stays; only the answer is not waited for.
     let limit = Duration::from_secs(app.config.request_seconds.max(1));
     // A photo takes as long as a stairwell makes it take; what has come of it is kept.
-    let patient = claims.is_some() && path.starts_with("/v1/uploads");
+    let patient = patient && path.starts_with("/v1/uploads");
     let answering = next.call(request);
     let answered = if patient { Ok(answering.await) } else { tokio::time::timeout(limit, answering).await };
     let Ok(response) = answered else {
@@ -104,24 +116,79 @@ fn busy(seconds: u32) -> Problem {
         .remedy("wait as long as `Retry-After` says; nothing is lost meanwhile")
 }
 
-/// Counts a request where it is limited. Whoever shows a valid token is counted as himself, everybody else by his address.
-fn count(app: &App, method: &Method, path: &str, address: IpAddr, claims: Option<&Claims>) -> Option<Standing> {
-    let guard = &app.guard;
-    match (path, claims) {
-        ("/v1/auth/login", _) => guard.login.count(&counted(address)),
-        ("/sign-in", _) if method == Method::POST => guard.login.count(&counted(address)),
-        ("/v1/auth/refresh" | "/v1/last-word", _) => guard.refresh.count(&counted(address)),
-        ("/v1/sync", Some(claims)) => guard.sync.count(&claims.dev.map_or(claims.sid, |d| d.0)),
-        ("/v1/devices", Some(claims)) if method == Method::POST => guard.register.count(&claims.sub.0),
-        (_, Some(_)) => None,
-        (path, None) if path.starts_with("/v1/") => guard.strangers.count(&counted(address)),
-        _ => None,
+/// What somebody is told who came too often.
+fn too_many(limit: &str, wait_s: u32, spread_s: u32) -> Problem {
+    Problem::new(
+        StatusCode::TOO_MANY_REQUESTS,
+        "too_many_requests",
+        format!("more requests than the limit `{limit}` allows"),
+    )
+    .retry_after_spread(wait_s, spread_s)
+    .remedy("wait as long as `Retry-After` says")
+}
+
+/// Behind one address there may be a whole hall: those who are sent away from it come back one after the other.
+fn spread_s(standing: &Standing) -> u32 {
+    if standing.shared { u32::try_from(standing.window_s).unwrap_or(u32::MAX).min(ADDRESS_SPREAD_S_MAX) } else { 0 }
+}
+
+/// Counts a request of somebody by a limit that only what stands in the request can name.
+pub(super) fn count_by(app: &App, limit: &Limit, key: &impl std::hash::Hash) -> Result<(), Problem> {
+    let Some((standing, wait_s)) = limit.count(key).and_then(|s| Some((s, s.wait_s?))) else { return Ok(()) };
+    app.metrics.put_off.with_label_values(&[standing.name]).inc();
+    Err(too_many(standing.name, wait_s, spread_s(&standing)))
+}
+
+/// Lets in whom no token of ours names, by whatever names him in his request. Such people wait among themselves: whoever makes up
+/// names holds up nobody who has a token to show.
+pub(super) fn let_in(app: &App, request: &HttpRequest, named: &[&[u8]]) -> Result<(), Problem> {
+    if request.extensions().contains::<LetIn>() {
+        return Ok(());
     }
+    let mut digest = Sha256::new();
+    for name in named {
+        digest.update(u64::try_from(name.len()).unwrap_or(u64::MAX).to_be_bytes());
+        digest.update(name);
+    }
+    let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, ..] = <[u8; 32]>::from(digest.finalize());
+    let who = uuid::Uuid::from_bytes([a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p]);
+    match app.guard.admit(Door::Unknown, who) {
+        Answer::Admitted => Ok(()),
+        Answer::Wait { seconds } => {
+            app.metrics.put_off.with_label_values(&["admission"]).inc();
+            Err(busy(seconds))
+        }
+    }
+}
+
+/// Counts a request by every limit that it falls under. Whoever shows a token that this server signed is counted as himself, everybody
+/// else by his address. Gives the limit that he has broken, else the one of which the least is left.
+fn count(app: &App, method: &Method, path: &str, address: IpAddr, known: Option<&Claims>) -> Option<Standing> {
+    let (guard, address) = (&app.guard, counted(address));
+    let found = match (path, known) {
+        ("/v1/auth/login", _) => [guard.login.count(&address), None, None],
+        ("/sign-in", _) if method == Method::POST => [guard.login.count(&address), None, None],
+        ("/v1/auth/refresh", Some(claims)) => [guard.refresh.count(&claims.holder()), None, None],
+        ("/v1/auth/refresh" | "/v1/last-word", _) => [guard.refresh_address.count(&address), None, None],
+        ("/v1/sync", Some(claims)) => [
+            guard.sync.count(&claims.holder()),
+            guard.sync_account.count(&claims.sub.0),
+            guard.sync_address.count(&address),
+        ],
+        ("/v1/devices", Some(claims)) if method == Method::POST => {
+            [guard.register.count(&claims.sub.0), guard.requests.count(&claims.sub.0), None]
+        }
+        (_, Some(claims)) => [guard.requests.count(&claims.sub.0), None, None],
+        ("/healthz" | "/readyz" | "/metrics", None) => [None, None, None],
+        (path, None) if path.starts_with("/v1/") => [guard.strangers.count(&address), None, None],
+        (_, None) => [guard.pages.count(&address), None, None],
+    };
+    found.into_iter().flatten().min_by_key(|s| (std::cmp::Reverse(s.wait_s), s.left))
 }
 
 /// Says how the asker stands, in the fields that the HTTP working group drafts for it.
 fn tell<B>(response: &mut ServiceResponse<B>, standing: Option<Standing>) {
-    let Some(Standing { name, burst, window_s, left, wait_s }) = standing else { return };
+    let Some(Standing { name, burst, window_s, left, wait_s, .. }) = standing else { return };
     let reset = wait_s.map(|t| format!(";t={t}")).unwrap_or_default();
     let values = [
         (RATE_LIMIT_POLICY, format!("\"{name}\";q={burst};w={window_s}")),

@@ -2,9 +2,11 @@
 
 use actix_web::{HttpResponse, web};
 use serde::Serialize;
+use serde_json::json;
 use sync_core::role::{AreaKind, Level, Role};
 use utoipa::ToSchema;
 
+use super::audit::looked;
 use super::extract::Principal;
 use super::problem::Problem;
 use crate::app::App;
@@ -51,6 +53,7 @@ pub async fn queue(
 ) -> Result<HttpResponse, Problem> {
     let code = area.into_inner();
     let now_ms = app.now_ms();
+    let shared = app.clone();
     let queue = app
         .run(move |conn| -> Result<_, Problem> {
             let hidden = || Problem::not_found("there is no such hall, or you do not belong to it");
@@ -84,6 +87,8 @@ pub async fn queue(
                     }
                 }
             }
+            let detail = json!({ "found": cases.len() });
+            looked(conn, &shared, &principal.origin(), ("hall.queue", &area.code), detail)?;
             cases.sort_by_key(|c| (c.due_ms.unwrap_or(i64::MAX), c.created_ms, c.id.clone()));
             let count = |f: &dyn Fn(&CaseSummary) -> bool| cases.iter().filter(|c| f(c)).count();
             Ok(Queue {
@@ -112,9 +117,14 @@ fn codes(principal: &Principal, roles: &[Role]) -> Vec<String> {
     security(("bearer" = [])))]
 pub async fn notifications(principal: Principal, app: web::Data<App>) -> Result<HttpResponse, Problem> {
     principal.must_hold(DESKS)?;
-    let list = app
-        .run(move |conn| -> Result<_, DbError> { queries::notification_list(conn, &codes(&principal, DESKS), 500) })
-        .await?;
+    let shared = app.clone();
+    let list = app.run(move |conn| -> Result<_, DbError> {
+        let list = queries::notification_list(conn, &codes(&principal, DESKS), 500)?;
+        let detail = json!({ "found": list.len() });
+        looked(conn, &shared, &principal.origin(), ("notification.list", "notifications"), detail)?;
+        Ok(list)
+    });
+    let list = list.await?;
     Ok(HttpResponse::Ok().json(list))
 }
 

@@ -9,11 +9,13 @@ use sync_core::sync::orders::{LastAnswer, SignedLastWord};
 use sync_core::sync::server::Opened;
 use sync_core::sync::wire::{self, BundleRefused, MEDIA_TYPE, PushResult, WireError};
 
+use super::guard::client_address;
 use super::problem::Problem;
 use super::sync::take;
 use crate::accounts::devices;
 use crate::app::App;
-use crate::db::AnyConnection;
+use crate::audit::{Act, Origin};
+use crate::db::{AnyConnection, DbError};
 use crate::{erasure, orders};
 
 /// Open to everybody: who speaks is known by his signature.
@@ -47,13 +49,16 @@ pub(super) async fn last_word(
         actix_web::http::StatusCode::PAYLOAD_TOO_LARGE => WireError::TooLarge { max: limits::WIRE_BYTES_MAX }.into(),
         _ => Problem::invalid("sync_malformed", "the body broke off"),
     })?;
-    let inner = app.clone();
-    let heard = web::block(move || hear(&inner, &body)).await.map_err(|e| Problem::internal(&e))??;
+    let (inner, from) = (app.clone(), client_address(&request).to_string());
+    let heard = web::block(move || hear(&inner, &from, &body))
+        .await
+        .map_err(|e| Problem::internal(&e))?
+        .map_err(|p| app.told(p))?;
     Ok(HttpResponse::Ok().content_type(MEDIA_TYPE).body(heard))
 }
 
-/// What the endpoint does below HTTP. What the answer acknowledges is durable.
-pub fn hear(app: &App, body: &[u8]) -> Result<Vec<u8>, Problem> {
+/// What the endpoint does below HTTP for somebody at an address. What the answer acknowledges is durable.
+pub fn hear(app: &App, from: &str, body: &[u8]) -> Result<Vec<u8>, Problem> {
     let signed: SignedLastWord = wire::decode(body)?;
     let word = signed.read()?;
     let stranger = || {
@@ -92,6 +97,14 @@ pub fn hear(app: &App, body: &[u8]) -> Result<Vec<u8>, Problem> {
         {
             erasure::wiped(conn, word.device, context.now_ms)?;
             tracing::info!(device = %word.device, "device has destroyed its data");
+            let user = device.user_id.parse().map_err(|_| DbError::Row(format!("device {}", word.device)))?;
+            let origin = Origin { user, device: Some(word.device), from: from.to_owned() };
+            let detail = serde_json::json!({ "order": order.to_string() });
+            Act::new(&origin, "device.wiped", word.device).detail(detail).record(
+                conn,
+                context.now_ms,
+                context.entropy,
+            )?;
         }
         Ok(LastAnswer { now_ms: context.now_ms, results, refused, wipe: orders::open_wipe(conn, word.device)? })
     })?;

@@ -59,7 +59,7 @@ pub(super) async fn observe<B: MessageBody + 'static>(
             headers.insert(name, HeaderValue::from_static(value));
         }
     }
-    if app.as_ref().is_some_and(|a| a.config.tls_cert.is_some()) {
+    if app.as_ref().is_some_and(|a| a.config.speaks_tls()) {
         headers.insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
     }
 

@@ -31,7 +31,7 @@ use super::{
         attachments::download, attachments::thumbnail, attachments::missing,
         audit::list,
         restore::status,
-        persons::reveal, persons::search,
+        persons::reveal, persons::reveal_patrol, persons::search,
         erasures::list, erasures::ask, erasures::decide, erasures::proof, erasures::prove,
         health::healthz, health::readyz, health::metrics,
     ),

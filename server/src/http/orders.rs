@@ -2,9 +2,11 @@
 
 use actix_web::web;
 use serde::Serialize;
+use serde_json::json;
 use sync_core::ids::DeviceId;
 use utoipa::ToSchema;
 
+use super::audit::looked;
 use super::devices::holders;
 use super::extract::Principal;
 use super::problem::{Problem, ProblemBody};
@@ -79,9 +81,13 @@ pub(crate) async fn list(
 ) -> Result<web::Json<OrdersView>, Problem> {
     let id: DeviceId = path.parse().map_err(|_| unknown())?;
     let now_ms = app.now_ms();
+    let shared = app.clone();
     let seen = app.run(move |conn| -> Result<OrdersView, Problem> {
         must_look_after(conn, &principal, id, now_ms)?;
-        shown(conn, id)
+        let found = shown(conn, id)?;
+        let detail = json!({ "found": found.items.len() });
+        looked(conn, &shared, &principal.origin(), ("device.orders", &id.to_string()), detail)?;
+        Ok(found)
     });
     Ok(web::Json(seen.await?))
 }

@@ -2,6 +2,7 @@
 
 use actix_web::web;
 use serde::Serialize;
+use serde_json::json;
 use sync_core::edit::Edit;
 use sync_core::error::EditError;
 use sync_core::event::{EventKind, MootReason};
@@ -11,6 +12,7 @@ use sync_core::patrol::PatrolState;
 use sync_core::shape::DocumentKind;
 use utoipa::ToSchema;
 
+use super::audit::{looked, narrowed};
 use super::cases::{EditRequest, HistoryEntry, Made, history_of, read, visible};
 use super::extract::Principal;
 use super::problem::{Problem, ProblemBody};
@@ -38,10 +40,16 @@ pub async fn list(
     filter: web::Query<PatrolFilter>,
     app: web::Data<App>,
 ) -> Result<web::Json<Page<PatrolSummary>>, Problem> {
-    let filter = filter.into_inner();
-    let page = app
-        .run(move |conn| -> Result<_, DbError> { queries::patrol_page(conn, &principal.subject, &filter) })
-        .await??;
+    let (filter, shared) = (filter.into_inner(), app.clone());
+    let page = app.run(move |conn| -> Result<_, DbError> {
+        let page = queries::patrol_page(conn, &principal.subject, &filter)?;
+        if let Ok(page) = &page {
+            let detail = json!({ "filter": narrowed(&filter), "found": page.items.len() });
+            looked(conn, &shared, &principal.origin(), ("patrol.list", "patrols"), detail)?;
+        }
+        Ok(page)
+    });
+    let page = page.await??;
     Ok(web::Json(page))
 }
 
@@ -51,6 +59,8 @@ pub struct PatrolRecord {
     /// The folded state.
     #[schema(value_type = Object)]
     pub(crate) state: PatrolState,
+    /// Whether the asker may have masked numbers shown (`/v1/patrols/{id}/reveal`).
+    pub(crate) may_reveal: bool,
 }
 
 /// One patrol record as it is now.
@@ -63,16 +73,17 @@ pub async fn record(
 ) -> Result<web::Json<PatrolRecord>, Problem> {
     let id = id.into_inner();
     let shared = app.clone();
-    let state = app
+    let record = app
         .run(move |conn| -> Result<_, Problem> {
             let place = visible(conn, &principal, id, DocumentKind::Patrol)?;
             read(conn, &shared, &principal, "patrol.read", &place)?;
             // From the document: the row shows no number to anybody.
             let document = journal::load(conn, id)?.ok_or_else(|| Problem::not_found("there is no such patrol"))?;
-            Ok(Sight::of(&principal.subject, &place).masked(&fold_patrol(&document))?)
+            let sight = Sight::of(&principal.subject, &place);
+            Ok(PatrolRecord { may_reveal: sight.may_reveal, state: sight.masked(&fold_patrol(&document))? })
         })
         .await?;
-    Ok(web::Json(PatrolRecord { state }))
+    Ok(web::Json(record))
 }
 
 /// Who wrote what in a patrol record, when it was written and when it arrived.

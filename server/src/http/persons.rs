@@ -14,6 +14,7 @@ use utoipa::ToSchema;
 
 use super::cases::visible;
 use super::extract::Principal;
+use super::guard;
 use super::problem::{Problem, ProblemBody};
 use crate::app::App;
 use crate::audit::Act;
@@ -31,7 +32,10 @@ const SEARCHING: &[Role] =
 
 /// Adds this room's routes.
 pub(super) fn routes(config: &mut web::ServiceConfig) {
-    config.route("/cases/{id}/reveal", web::post().to(reveal)).route("/persons/search", web::post().to(search));
+    config
+        .route("/cases/{id}/reveal", web::post().to(reveal))
+        .route("/patrols/{id}/reveal", web::post().to(reveal_patrol))
+        .route("/persons/search", web::post().to(search));
 }
 
 /// What shall be shown, and why.
@@ -79,10 +83,32 @@ pub(crate) async fn reveal(
     body: web::Json<Value>,
     app: web::Data<App>,
 ) -> Result<web::Json<Revealed>, Problem> {
-    let (id, body) = (id.into_inner(), body.into_inner());
+    revealed((principal, DocumentKind::Case, id.into_inner()), body.into_inner(), app).await
+}
+
+/// Shows masked values of one patrol record. Who, what and why stands in the audit log before the answer leaves.
+#[utoipa::path(post, path = "/v1/patrols/{id}/reveal", tag = "patrols", params(("id" = String, Path, description = "The document")),
+    request_body = RevealRequest,
+    responses((status = 200, body = Revealed), (status = 400, body = ProblemBody), (status = 403, body = ProblemBody),
+        (status = 404, body = ProblemBody)), security(("bearer" = [])))]
+pub(crate) async fn reveal_patrol(
+    principal: Principal,
+    id: web::Path<DocumentId>,
+    body: web::Json<Value>,
+    app: web::Data<App>,
+) -> Result<web::Json<Revealed>, Problem> {
+    revealed((principal, DocumentKind::Patrol, id.into_inner()), body.into_inner(), app).await
+}
+
+async fn revealed(
+    (principal, kind, id): (Principal, DocumentKind, DocumentId),
+    body: Value,
+    app: web::Data<App>,
+) -> Result<web::Json<Revealed>, Problem> {
+    guard::count_by(&app, &app.guard.reveal, &principal.user.0)?;
     let shared = app.clone();
     let revealed = app.transact(move |conn| -> Result<Revealed, Problem> {
-        let place = visible(conn, &principal, id, DocumentKind::Case)?;
+        let place = visible(conn, &principal, id, kind)?;
         if !Sight::of(&principal.subject, &place).may_reveal {
             return Err(Problem::forbidden("your role does not have numbers shown")
                 .remedy("ask the mediator, the reception or a supervisor of the community"));
@@ -93,35 +119,36 @@ pub(crate) async fn reveal(
         if asked.fields.is_empty() || asked.fields.len() > FIELDS_MAX {
             return Err(Problem::invalid("field_invalid", format!("1 to {FIELDS_MAX} fields")).field("fields"));
         }
-        let document = journal::load(conn, id)?.ok_or_else(|| Problem::not_found("there is no such case"))?;
+        let gone = || Problem::not_found(format!("there is no such {}", kind.as_str()));
+        let document = journal::load(conn, id)?.ok_or_else(gone)?;
         let mut values = BTreeMap::new();
         for field in asked.fields {
             let value = match document.text(&field) {
                 Some(text) => Value::String(text),
-                None if holds_text(&field) => document.field(&field).unwrap_or(Value::Null),
+                None if holds_text(kind, &field) => document.field(&field).unwrap_or(Value::Null),
                 None => {
                     let name: String = field.chars().take(100).collect();
-                    return Err(
-                        Problem::invalid("field_unknown", format!("a case has no text `{name}`")).field("fields")
-                    );
+                    let detail = format!("a {} has no text `{name}`", kind.as_str());
+                    return Err(Problem::invalid("field_unknown", detail).field("fields"));
                 }
             };
             values.insert(field, value);
         }
         let detail = json!({ "fields": values.keys().collect::<Vec<_>>() });
-        Act::new(&principal.origin(), "case.reveal", id)
-            .community(&place.community)
-            .reason(&reason)
-            .detail(detail)
-            .record(conn, shared.now_ms(), &shared.entropy)?;
+        let action = if kind == DocumentKind::Case { "case.reveal" } else { "patrol.reveal" };
+        Act::new(&principal.origin(), action, id).community(&place.community).reason(&reason).detail(detail).record(
+            conn,
+            shared.now_ms(),
+            &shared.entropy,
+        )?;
         Ok(Revealed { values })
     });
     Ok(web::Json(revealed.await?))
 }
 
-/// Whether a case has a text register of this path.
-fn holds_text(path: &str) -> bool {
-    let shape = DocumentKind::Case.shape();
+/// Whether a document of this kind has a text register of this path.
+fn holds_text(kind: DocumentKind, path: &str) -> bool {
+    let shape = kind.shape();
     match path.split('.').collect::<Vec<_>>().as_slice() {
         [collection, id, name] => shape.collection(collection).is_some_and(|c| {
             uuid::Uuid::parse_str(id).is_ok() && c.fields.iter().any(|f| f.path == *name && f.holds == Holds::Text)
@@ -155,6 +182,7 @@ pub(super) async fn search(
     app: web::Data<App>,
 ) -> Result<HttpResponse, Problem> {
     principal.must_hold(SEARCHING)?;
+    guard::count_by(&app, &app.guard.search, &principal.user.0)?;
     let number = normal_number(&body.number);
     if !(5..=40).contains(&number.len()) {
         return Err(Problem::invalid("field_invalid", "`number` is a full identity or phone number").field("number"));

@@ -7,11 +7,13 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::{HttpResponse, ResponseError};
 use serde::{Deserialize, Serialize};
+use sync_core::ids::Entropy as _;
 use utoipa::ToSchema;
 
 use crate::accounts::keys::TokenError;
 use crate::accounts::sessions::RefreshError;
 use crate::accounts::users::UserError;
+use crate::clock::SystemEntropy;
 use crate::db::DbError;
 
 /// The media type of problem details.
@@ -85,11 +87,14 @@ impl Problem {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail)
     }
 
-    /// 503: later may help.
+    /// 503: later may help, after a time that is not the same for all who are told so.
     pub fn unavailable(code: &'static str, detail: impl Into<String>) -> Self {
-        let mut problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail);
-        problem.retry_after_s = Some(5);
-        problem
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail).retry_after_spread(5, 10)
+    }
+
+    /// 507: there is no room to write it down.
+    pub fn storage_full(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::INSUFFICIENT_STORAGE, "storage_full", detail)
     }
 
     /// 500: our fault. The error is logged here, and not told.
@@ -122,6 +127,16 @@ impl Problem {
     /// After how many seconds it may be tried again, where that is said.
     pub fn retry_after(&self) -> Option<u32> {
         self.retry_after_s
+    }
+
+    /// Asks the caller to wait so long, and up to `spread` seconds more by chance: those who are sent away at the same moment shall not
+    /// come back at the same moment.
+    #[must_use]
+    pub fn retry_after_spread(self, seconds: u32, spread: u32) -> Self {
+        let mut chance = [0; 4];
+        SystemEntropy.fill(&mut chance);
+        let more = u32::from_le_bytes(chance) % spread.saturating_add(1);
+        self.retry_after_s(seconds.saturating_add(more))
     }
 
     /// The stable code.
@@ -191,6 +206,15 @@ impl ResponseError for Problem {
     }
 }
 
+/// The code for a disk that fails.
+pub(crate) const DATABASE_FAILED: &str = "database_failed";
+
+/// The database is full: what was committed before stands, what was asked for now does not.
+pub(crate) fn no_room() -> Problem {
+    Problem::storage_full("the server has no room to write; nothing of this request was kept")
+        .remedy("tell the operator; keep it and send it again later")
+}
+
 impl From<DbError> for Problem {
     fn from(error: DbError) -> Self {
         match error {
@@ -198,10 +222,18 @@ impl From<DbError> for Problem {
                 tracing::error!(%error, "the database cannot be reached");
                 Self::unavailable("database_unavailable", "the database cannot be reached").remedy("try again later")
             }
+            error if error.is_full() => {
+                tracing::error!(%error, "the database has no room");
+                no_room()
+            }
+            error if error.is_failed_disk() => {
+                tracing::error!(%error, "the disk of the database failed");
+                Self::unavailable(DATABASE_FAILED, "the disk of the database failed").remedy("tell the operator")
+            }
             error if error.is_race() => {
                 tracing::warn!(%error, "two requests met");
                 Self::unavailable("try_again", "another request changed the same thing at the same moment")
-                    .retry_after_s(1)
+                    .retry_after_spread(1, 2)
                     .remedy("send it again")
             }
             DbError::Query(diesel::result::Error::DatabaseError(_, told)) if told.message().contains("0x00") => {

@@ -6,7 +6,9 @@ use serde_json::json;
 use sync_core::role::Role;
 use utoipa::ToSchema;
 
+use super::audit::{looked, narrowed};
 use super::extract::Principal;
+use super::guard;
 use super::problem::{Problem, ProblemBody};
 use crate::app::App;
 use crate::audit::Act;
@@ -70,17 +72,18 @@ pub async fn list(
     filter: web::Query<QuarantineFilter>,
     app: web::Data<App>,
 ) -> Result<web::Json<Page<QuarantineRow>>, Problem> {
-    let communities = supervisor(&principal)?;
+    let (filter, communities) = (filter.into_inner(), supervisor(&principal)?);
+    if filter.text.as_ref().is_some_and(|t| !t.trim().is_empty()) {
+        guard::count_by(&app, &app.guard.search, &principal.user.0)?;
+    }
     let shared = app.clone();
-    let page = app
-        .run(move |conn| -> Result<_, Problem> {
-            let page = queries::quarantine_page(conn, &communities, &filter)??;
-            let act = Act::new(&principal.origin(), "quarantine.list", "quarantine");
-            act.detail(json!({ "rows": page.items.len() })).record(conn, shared.now_ms(), &shared.entropy)?;
-            Ok(page)
-        })
-        .await?;
-    Ok(web::Json(page))
+    let page = app.run(move |conn| -> Result<_, Problem> {
+        let page = queries::quarantine_page(conn, &communities, &filter)??;
+        let detail = json!({ "filter": narrowed(&filter), "found": page.items.len() });
+        looked(conn, &shared, &principal.origin(), ("quarantine.list", "quarantine"), detail)?;
+        Ok(page)
+    });
+    Ok(web::Json(page.await?))
 }
 
 type Reading<T> = fn(&mut AnyConnection, &[String], &str) -> Result<Option<T>, DbError>;

@@ -106,12 +106,13 @@ pub(super) async fn upload(
         }
         _ => Problem::invalid("parcel_truncated", "the body broke off"),
     })?;
+    let shared = app.clone();
     let settled = web::block(move || -> Result<RelayView, Problem> {
         let parcels = Container::parse_file(&body)?;
         let by = principal.origin();
-        let settled = parcels.iter().map(|p| relay::take(&app, p.bytes(), &by)).collect::<Result<Vec<_>, _>>()?;
-        let receipts = relay::receipts(&app, &settled)?.map(|c| STANDARD.encode(c.bytes()));
+        let settled = parcels.iter().map(|p| relay::take(&shared, p.bytes(), &by)).collect::<Result<Vec<_>, _>>()?;
+        let receipts = relay::receipts(&shared, &settled)?.map(|c| STANDARD.encode(c.bytes()));
         Ok(RelayView { items: settled.iter().map(ParcelView::from).collect(), receipts })
     });
-    Ok(web::Json(settled.await.map_err(|e| Problem::internal(&e))??))
+    Ok(web::Json(settled.await.map_err(|e| Problem::internal(&e))?.map_err(|p| app.told(p))?))
 }

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use sync_core::ids::DeviceId;
 use utoipa::{IntoParams, ToSchema};
 
+use super::audit::{looked, narrowed};
 use super::extract::Principal;
 use super::problem::{Problem, ProblemBody};
 use crate::accounts::roster;
@@ -18,7 +19,7 @@ use crate::queries;
 use crate::replication::{self, Bounds, DeviceHealth, State};
 
 /// Which phones.
-#[derive(Debug, Default, Deserialize, IntoParams)]
+#[derive(Debug, Default, Serialize, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct ReplicationFilter {
@@ -133,8 +134,8 @@ pub(crate) async fn list(
         rows.truncate(limit);
         let last = rows.last().filter(|_| more);
         let next = last.map(|r| format!("{}.{}", r.last_seen_ms.map_or(String::new(), |ms| ms.to_string()), r.device));
-        let act = Act::new(&principal.origin(), "replication.list", "devices");
-        act.detail(json!({ "rows": rows.len() })).record(conn, shared.now_ms(), &shared.entropy)?;
+        let detail = json!({ "filter": narrowed(&filter), "found": rows.len() });
+        looked(conn, &shared, &principal.origin(), ("replication.list", "devices"), detail)?;
         Ok(ReplicationView { items: rows, states, next })
     });
     Ok(web::Json(page.await?))

@@ -79,7 +79,7 @@ pub async fn sync(
     })?;
     let shared = app.clone();
     let response = web::block(move || exchange(&shared, &principal, device, &body));
-    let bytes = response.await.map_err(|e| Problem::internal(&e))??;
+    let bytes = response.await.map_err(|e| Problem::internal(&e))?.map_err(|p| app.told(p))?;
     Ok(HttpResponse::Ok().content_type(MEDIA_TYPE).body(bytes))
 }
 

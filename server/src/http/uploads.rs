@@ -57,8 +57,7 @@ impl From<ObjectsError> for Problem {
 }
 
 fn full() -> Problem {
-    let full = "the server has no room for more attachments";
-    Problem::new(StatusCode::INSUFFICIENT_STORAGE, "storage_full", full)
+    Problem::storage_full("the server has no room for more attachments")
         .remedy("ask the operator for room; the attachment stays on the phone meanwhile")
 }
 

@@ -8,6 +8,7 @@ use sync_core::ids::AreaCode;
 use sync_core::role::Role;
 use utoipa::{IntoParams, ToSchema};
 
+use super::audit::looked;
 use super::extract::Principal;
 use super::problem::{Problem, ProblemBody};
 use crate::accounts::roster::{self, Member};
@@ -119,13 +120,17 @@ pub(super) async fn list(
         return Err(Problem::invalid("query_invalid", "`limit` is 1 to 500").field("limit"));
     }
     let now_ms = app.now_ms();
+    let shared = app.clone();
     let members = app.run(move |conn| -> Result<Vec<Member>, Problem> {
         let tree = Tree::load(conn)?;
         let seen = |m: &Member| {
             after.as_ref().is_none_or(|after| m.user.login > *after)
                 && m.areas.iter().any(|area| roster::looks_after(&principal.subject, &tree, area))
         };
-        Ok(roster::at(conn, now_ms)?.into_iter().filter(seen).take(limit + 1).collect())
+        let found: Vec<Member> = roster::at(conn, now_ms)?.into_iter().filter(seen).take(limit + 1).collect();
+        let detail = json!({ "found": found.len().min(limit) });
+        looked(conn, &shared, &principal.origin(), ("user.list", "users"), detail)?;
+        Ok(found)
     });
     let mut items: Vec<UserView> = members.await?.into_iter().map(view).collect();
     let more = items.len() > limit;

@@ -66,6 +66,8 @@ impl Process {
         let child = pinned(0, program)
             .args(["--database", database, "--listen", &listen, "--log-filter", "error", "serve", "--migrate"])
             .current_dir(dir)
+            // One person asks for all pages as fast as he can: what is measured are the pages, not the limits.
+            .envs(["SEARCH", "REQUESTS", "PAGES"].map(|limit| (format!("FENGQIAO_{limit}_PER_MINUTE"), "0")))
             .spawn()
             .expect("the server starts");
         let process = Self { child, url: format!("http://{listen}") };

@@ -15,6 +15,7 @@ use crate::app::App;
 use crate::audit::Act;
 use crate::http::cases as api;
 use crate::http::extract::Principal;
+use crate::http::guard;
 use crate::http::problem::Problem;
 use crate::queries;
 
@@ -73,6 +74,9 @@ pub(super) async fn export(visitor: Visitor, asked: Asked, app: web::Data<App>) 
     let mut filter = cases::filter(&Wanted::new(asked.into_inner()))?;
     (filter.limit, filter.cursor) = (None, None);
     let words = api::searched(&filter)?;
+    if words.is_some() {
+        guard::count_by(&app, &app.guard.search, &who.user.0)?;
+    }
     let (shared, asker) = (app.clone(), who.clone());
     let found = app.run(move |conn| -> Result<Vec<String>, Problem> {
         let found = queries::case_ids(conn, &asker.subject, &filter, shared.now_ms())??;

@@ -20,7 +20,7 @@ use super::words::Words;
 use crate::app::App;
 use crate::http::events::{self, EventsQuery};
 use crate::http::extract::Principal;
-use crate::http::guard::client_address;
+use crate::http::guard::{self, client_address};
 use crate::http::problem::Problem;
 
 /// The name of the cookie.
@@ -45,7 +45,7 @@ pub(super) fn cookie(app: &App, name: &'static str, value: String) -> Cookie<'st
         .path("/")
         .http_only(true)
         .same_site(SameSite::Strict)
-        .secure(app.config.tls_cert.is_some())
+        .secure(app.config.speaks_tls())
         .finish()
 }
 
@@ -77,6 +77,11 @@ pub(super) async fn known(
     }
     match visitor(request.request()).await {
         Ok(Some(visitor)) => {
+            if let Some(app) = request.app_data::<web::Data<App>>()
+                && let Err(problem) = guard::count_by(app, &app.guard.requests, &visitor.principal.user.0)
+            {
+                return Ok(request.into_response(page::problem(&problem, words)));
+            }
             request.extensions_mut().insert(visitor);
         }
         Ok(None) => {

@@ -13,7 +13,6 @@ use super::see;
 use super::words::{self, Words};
 use crate::app::App;
 use crate::http::auth;
-use crate::http::guard::client_address;
 use crate::http::problem::Problem;
 
 #[derive(Template)]
@@ -67,8 +66,7 @@ pub(super) async fn sign_in(app: web::Data<App>, request: HttpRequest, sent: Sen
     let of = |name: &str| sent.iter().find(|(n, _)| n == name).map_or("", |(_, v)| v.as_str());
     let (login, next) = (of("login").trim().to_owned(), of("next").to_owned());
     let opened = if is_own(&request) {
-        let address = client_address(&request);
-        auth::open_session(&app, address, login.clone(), of("password").to_owned(), None, None).await
+        auth::open_session(&app, &request, login.clone(), of("password").to_owned(), None, None).await
     } else {
         Err(gate::foreign())
     };
