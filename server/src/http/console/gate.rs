@@ -77,10 +77,10 @@ pub(super) async fn known(
     }
     match visitor(request.request()).await {
         Ok(Some(visitor)) => {
-            if let Some(app) = request.app_data::<web::Data<App>>()
-                && let Err(problem) = guard::count_by(app, &app.guard.requests, &visitor.principal.user.0)
-            {
-                return Ok(request.into_response(page::problem(&problem, words)));
+            let counted = |app: &web::Data<App>| guard::count_by(app, &app.guard.requests, &visitor.principal.user.0);
+            if let Some(Err(problem)) = request.app_data::<web::Data<App>>().map(counted) {
+                let answer = problems::page(&problem, Some(visitor), request.request());
+                return Ok(request.into_response(answer));
             }
             request.extensions_mut().insert(visitor);
         }
