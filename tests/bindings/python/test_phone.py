@@ -5,14 +5,12 @@ What the rules are is tested in Rust; here, that they arrive: values, errors by 
 
 import os
 import socket
-import tempfile
 import threading
 import unittest
 import urllib.request
 import uuid
 
 from fengqiao import (
-    AttachmentStatusView,
     CancelToken,
     ChangeListener,
     DocumentStatusView,
@@ -26,103 +24,9 @@ from fengqiao import (
     PhoneLibrary,
     RelayFrames,
     SyncListener,
-    TransferListener,
-    TransferPolicy,
 )
 
-URL = os.environ["FENGQIAO_SERVER_URL"]
-LOGIN = os.environ["FENGQIAO_LOGIN"]
-OTHER = os.environ["FENGQIAO_OTHER_LOGIN"]
-PASSWORD = os.environ["FENGQIAO_PASSWORD"]
-COMMUNITY = os.environ["FENGQIAO_COMMUNITY"]
-GRID = os.environ["FENGQIAO_GRID"]
-
-KEY = bytes(range(32))
-
-
-def text(value):
-    return FieldValue.TEXT(value)
-
-
-def number(value):
-    return FieldValue.NUMBER(value)
-
-
-class World(unittest.TestCase):
-    """Phones in a folder that goes away with the test."""
-
-    def setUp(self):
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.folder = folder.name
-
-    def path(self, name):
-        return os.path.join(self.folder, name + ".db")
-
-    def phone(self, name="one", login=LOGIN):
-        """A phone that was logged in once."""
-        phone = PhoneLibrary.open(self.path(name), KEY)
-        phone.log_in(URL, login, PASSWORD, name)
-        return phone
-
-    def case(self, phone, title):
-        draft = DraftInput(
-            community=COMMUNITY,
-            fields={"title": text(title), "place.grid": text(GRID), "people_involved": number(23)},
-            wording="二十三名工人要求支付工资。",
-        )
-        return phone.create_case(draft)
-
-
-class Attachments(World):
-    def recording(self):
-        """An M4A with as many bytes as several pieces on the wire, another one each time."""
-        sound = os.urandom(16) * 40_000
-        head = b"\0\0\0\x10ftypM4A \0\0\0\0"
-        return head + (len(sound) + 8).to_bytes(4, "big") + b"mdat" + sound
-
-    def test_a_recording_goes_to_another_phone_with_progress(self):
-        one, two = self.phone("one"), self.phone("two", OTHER)
-        case = self.case(one, "录音")
-        sound = self.recording()
-        path = os.path.join(self.folder, "a.m4a")
-        with open(path, "wb") as file:
-            file.write(sound)
-        attached = one.attach_file(case, "录音.m4a", path)
-        self.assertEqual((attached.media_type, attached.bytes, attached.location), ("audio/mp4", len(sound), None))
-        self.assertIsInstance(one.attachment_statuses(case)[0].status, AttachmentStatusView.ONLY_HERE)
-        seen = []
-
-        class Bar(TransferListener):
-            def on_transfer(self, progress):
-                seen.append(progress.bytes_sent)
-
-        report = one.transfer_attachments(TransferPolicy(), Bar())
-        self.assertEqual((report.uploaded, report.waiting), (1, 0))
-        self.assertTrue(len(seen) > 3 and seen == sorted(seen) and seen[-1] == len(sound), seen)
-        self.assertIsInstance(one.attachment_statuses(case)[0].status, AttachmentStatusView.ON_SERVER)
-        two.sync()
-        self.assertIsNone(two.attachment_bytes(attached.hash))
-        self.assertEqual(two.fetch_attachment(case, attached.hash, TransferPolicy()), sound)
-        self.assertEqual(two.attachment_bytes(attached.hash), sound)
-        with self.assertRaises(PhoneLibError.NotFound):
-            two.fetch_thumbnail(case, attached.hash, 160)
-
-    def test_a_cancelled_run_and_a_file_of_another_kind_say_so(self):
-        phone = self.phone()
-        case = self.case(phone, "取消")
-        with self.assertRaises(PhoneLibError.InvalidInput):
-            phone.attach_photo(case, "x.html", b"<html>")
-        attached = phone.attach_photo(case, "a.m4a", self.recording())
-        phone.sync()
-        cancel = CancelToken()
-        cancel.cancel()
-        with self.assertRaises(PhoneLibError.Cancelled):
-            phone.transfer_attachments(TransferPolicy(), None, cancel)
-        self.assertEqual(phone.transfer_attachments(TransferPolicy()).uploaded, 1)
-        self.assertEqual(phone.free_attachments(), attached.bytes)
-        self.assertIsNone(phone.attachment_bytes(attached.hash))
-
+from world import COMMUNITY, GRID, KEY, LOGIN, OTHER, PASSWORD, URL, World, number, text
 
 class Store(World):
     def test_another_key_is_refused_and_harms_nothing(self):

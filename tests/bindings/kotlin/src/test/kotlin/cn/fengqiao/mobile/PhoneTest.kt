@@ -11,7 +11,6 @@ import java.net.URI
 import java.net.http.HttpClient
 import java.net.http.HttpRequest
 import java.net.http.HttpResponse
-import java.nio.file.Path
 import java.util.UUID
 import java.util.concurrent.Callable
 import java.util.concurrent.CopyOnWriteArrayList
@@ -24,41 +23,8 @@ import org.junit.jupiter.api.Assertions.assertNull
 import org.junit.jupiter.api.Assertions.assertThrows
 import org.junit.jupiter.api.Assertions.assertTrue
 import org.junit.jupiter.api.Test
-import org.junit.jupiter.api.io.TempDir
 
-private fun env(name: String): String = requireNotNull(System.getenv(name)) { "$name is not set; use run-kotlin" }
-
-private val url = env("FENGQIAO_SERVER_URL")
-private val worker = env("FENGQIAO_LOGIN")
-private val colleague = env("FENGQIAO_OTHER_LOGIN")
-private val password = env("FENGQIAO_PASSWORD")
-private val community = env("FENGQIAO_COMMUNITY")
-private val grid = env("FENGQIAO_GRID")
-private val key = ByteArray(32) { it.toByte() }
-
-private fun text(value: String) = FieldValue.Text(value)
-
-private fun number(value: Long) = FieldValue.Number(value)
-
-class PhoneTest {
-    @TempDir lateinit var folder: Path
-
-    private fun store(name: String) = folder.resolve("$name.db").toString()
-
-    private fun phone(name: String = "one", login: String = worker): PhoneLibrary {
-        val phone = PhoneLibrary.open(store(name), key)
-        phone.logIn(url, login, password, name)
-        return phone
-    }
-
-    private fun newCase(phone: PhoneLibrary, title: String): String = phone.createCase(
-        DraftInput(
-            community = community,
-            fields = mapOf("title" to text(title), "place.grid" to text(grid), "people_involved" to number(23)),
-            wording = "二十三名工人要求支付工资。",
-        ),
-    )
-
+class PhoneTest : World() {
     @Test
     fun `another key is refused and harms nothing`() {
         val case = phone().use { newCase(it, "欠薪") }
