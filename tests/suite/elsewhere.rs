@@ -142,8 +142,11 @@ fn body(path: &str, there: &There) -> Value {
         "/v1/cases/{id}/edits" | "/v1/patrols/{id}/edits" => {
             json!({"edits": [{"edit": "add_event", "kind": "note", "body": {"text": "一"}}]})
         }
-        "/v1/cases/{id}/reveal" => json!({"fields": ["report.reporter_phone"], "reason": reason}),
+        "/v1/cases/{id}/reveal" | "/v1/patrols/{id}/reveal" => {
+            json!({"fields": ["report.reporter_phone"], "reason": reason})
+        }
         "/v1/erasures" => json!({"kind": "case", "document": there.case, "reason": reason}),
+        "/v1/erasures/{id}/proof" => json!({"words": ["推搡"]}),
         "/v1/erasures/{id}/decide" => json!({"approve": true}),
         "/v1/attachments/missing" => json!({"attachments": [{"document": there.case, "hash": there.name("hash")}]}),
         "/v1/areas/{area}/reassign" => {

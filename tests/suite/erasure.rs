@@ -312,7 +312,7 @@ fn erasure_needs_two_supervisors_and_a_reason() {
     assert_eq!((list["items"].as_array().unwrap().len(), list["items"][0]["state"].as_str()), (1, Some("declined")));
     let (_, log) = world.get("/v1/audit?action=erasure.", Some(&world.token("district")));
     let acts: Vec<_> = log["items"].as_array().unwrap().iter().map(|r| r["action"].as_str().unwrap()).collect();
-    assert_eq!(acts, ["erasure.decline", "erasure.ask"]);
+    assert_eq!(acts, ["erasure.list", "erasure.decline", "erasure.ask"]);
 }
 
 #[test]
