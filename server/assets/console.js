@@ -38,11 +38,13 @@
 
   function tell() { document.getElementById("news").hidden = false; }
 
-  // What something is called across two versions of a page: by its id, or by what it says within what has one.
+  // What something is called across two versions of a page: by its id, or by what it says within what has one; a summary that counts
+  // down says something else each second, and is called by the name of its fold.
   function name(e) {
     if (e.id) return "#" + e.id;
     var home = e.parentElement && e.parentElement.closest("[id]"), says = e.tagName === "DETAILS" ? e.querySelector("summary") : e;
-    return (home ? home.id : "") + ">" + e.tagName + " " + (e.getAttribute("href") || says.getAttribute("aria-label") || says.textContent);
+    var fold = e.tagName === "SUMMARY" ? e.parentElement : e;
+    return (home ? home.id : "") + ">" + e.tagName + " " + (fold.getAttribute("data-name") || e.getAttribute("href") || says.getAttribute("aria-label") || says.textContent);
   }
 
   // Elements by what they are called; those that are called the same, by their order.

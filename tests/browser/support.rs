@@ -179,11 +179,19 @@ impl Browser {
     }
 
     pub fn fill(&self, css: &str, text: &str) {
-        self.runtime.block_on(async {
-            let field = self.client.find(Locator::Css(css)).await.unwrap_or_else(|e| panic!("{css}: {e}"));
-            field.clear().await.expect("an empty field");
-            field.send_keys(text).await.expect("a filled field");
-        });
+        // As with pressing: the page may be brought up to date between looking and writing.
+        let mut tries = 0;
+        let filled = || {
+            self.runtime.block_on(async {
+                let field = self.client.find(Locator::Css(css)).await?;
+                field.clear().await?;
+                field.send_keys(text).await
+            })
+        };
+        while let Err(e) = filled() {
+            tries += 1;
+            assert!(tries < 5 && e.to_string().contains("stale"), "{css}: {e}");
+        }
     }
 
     /// Presses what stands there; waits until the page that follows is there.

@@ -19,6 +19,7 @@ use sync_core::sync::orders::LastAnswer;
 use sync_core::sync::wire::{self, PushOutcome};
 
 use super::faults::Fault;
+use super::photos::wait;
 use super::server::{Died, hashes};
 use super::world::World;
 
@@ -365,6 +366,10 @@ impl World {
     /// What was erased is nowhere: not on the server, and on no phone that the server can still reach.
     pub fn erased_is_nowhere(&mut self) {
         let mut wrong = Vec::new();
+        // The store of contents is cleared behind the erasure, and by the collection where the server died in between.
+        if let Err(e) = wait(erasure::contents::clear(self.server.app())) {
+            wrong.push(format!("what was erased cannot be cleared from the store: {e}"));
+        }
         for id in &self.erased {
             let proof = erasure::verify(&self.server.app().db, *id, &[], &[]).unwrap();
             wrong

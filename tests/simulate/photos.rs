@@ -37,7 +37,7 @@ pub struct Photo {
 }
 
 /// Drives the server's part, whose store of contents is asynchronous, to its end.
-fn wait<T>(work: impl Future<Output = T>) -> T {
+pub(super) fn wait<T>(work: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(work)
 }

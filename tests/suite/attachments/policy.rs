@@ -25,8 +25,11 @@ fn draft(kind: DocumentKind) -> Draft {
 /// Somebody who writes when the first piece has gone, and looks at every piece whether it is on the server.
 struct Writer {
     library: Arc<PhoneLibrary>,
-    seen: Mutex<(Option<DocumentId>, Vec<(u64, bool)>)>,
+    seen: Mutex<Seen>,
 }
+
+/// What was written, and at every piece how many bytes had gone and whether it was on the server.
+type Seen = (Option<DocumentId>, Vec<(u64, bool)>);
 
 impl Writer {
     fn on(phone: &TestPhone) -> Arc<Self> {

@@ -1,5 +1,7 @@
 //! What strangers can do with quarantine: nothing in another community, and nothing to another's words.
 
+use std::path::Path;
+
 use diesel::prelude::*;
 use serde_json::json;
 use server::db::tables::quarantine;
@@ -165,19 +167,12 @@ fn the_senders_of_the_same_refused_bytes_survive_a_migration_that_is_undone_and_
     };
     let before = rows(&mut conn);
     assert_eq!(before.len(), 2);
-    let (down, up) = if app.db.is_postgres() {
-        (
-            include_str!("../../../schema/migrations/server-postgres/0017_senders/down.sql"),
-            include_str!("../../../schema/migrations/server-postgres/0017_senders/up.sql"),
-        )
-    } else {
-        (
-            include_str!("../../../schema/migrations/server-sqlite/0017_senders/down.sql"),
-            include_str!("../../../schema/migrations/server-sqlite/0017_senders/up.sql"),
-        )
-    };
-    conn.batch_execute(down).unwrap();
+    let engine = if app.db.is_postgres() { "postgres" } else { "sqlite" };
+    let migration =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../schema/migrations/server-{engine}/0017_senders"));
+    let [down, up] = ["down.sql", "up.sql"].map(|file| std::fs::read_to_string(migration.join(file)).unwrap());
+    conn.batch_execute(&down).unwrap();
     assert_eq!(rows(&mut conn), before[..1], "one row for the same bytes, as it was");
-    conn.batch_execute(up).unwrap();
+    conn.batch_execute(&up).unwrap();
     assert_eq!(rows(&mut conn), before, "and nothing that somebody sent is lost");
 }
