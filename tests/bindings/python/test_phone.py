@@ -428,6 +428,8 @@ class Syncing(World):
                 # Called without a lock held: it may read at once.
                 told.extend(two.read_case(i).fields["title"].value for i in change.documents)
 
+        # What other tests wrote is there already.
+        two.sync()
         subscription = two.subscribe(Screen())
         self.case(one, "通知")
         one.sync()
