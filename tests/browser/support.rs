@@ -260,7 +260,8 @@ impl Browser {
         self.resize(SIZES[0].1, SIZES[0].2);
     }
 
-    fn accessible(&self, name: &str) {
+    /// Asks axe about the page as it stands.
+    pub fn accessible(&self, name: &str) {
         let told = self.violations();
         assert!(told.is_empty(), "{name}:\n{}", told.join("\n"));
     }
