@@ -83,6 +83,12 @@ impl UserId {
     pub const SYSTEM: UserId = UserId(Uuid::nil());
 }
 
+/// When a time-ordered identity was made, as the clock of who made it says, ms UTC; nothing of one that holds no time.
+pub fn made_ms(id: Uuid) -> Option<i64> {
+    let (seconds, nanos) = id.get_timestamp()?.to_unix();
+    i64::try_from(seconds).ok()?.checked_mul(1_000)?.checked_add(i64::from(nanos / 1_000_000))
+}
+
 /// The identity under which changes of one document are numbered: 16 bytes, never shared between two installations.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ActorId(pub [u8; 16]);

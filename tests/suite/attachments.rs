@@ -14,6 +14,7 @@ mod thumbnails;
 mod uploads;
 mod vouched;
 
+use fengqiao_mobile::{TransferPolicy, TransferReport};
 pub(crate) use s3::S3;
 use sync_core::attachments::content_hash;
 use sync_core::edit::Edit;
@@ -56,4 +57,26 @@ pub(crate) fn stored(world: &World, folder: &str) -> Vec<(String, Vec<u8>)> {
     walk(&world.dir.path().join("objects").join(folder), &mut found);
     found.sort();
     found
+}
+
+/// Everything that waits, and nothing ahead of need.
+pub(crate) const ALL: TransferPolicy = TransferPolicy {
+    is_metered: false,
+    metered_ok: false,
+    bytes_max: u64::MAX,
+    thumbnails_only: false,
+    bytes_per_second: None,
+    thumbnails_ahead: false,
+    thumbnails_metered_ok: false,
+    thumbnail_points: 320,
+};
+
+/// Attaches a photo; gives its hash.
+pub(crate) fn attach(phone: &TestPhone, id: DocumentId, bytes: &[u8]) -> String {
+    phone.library.attach_photo(id.to_string(), "现场.jpg".into(), bytes.to_vec()).unwrap().hash
+}
+
+/// Lets a phone send what waits.
+pub(crate) fn send(phone: &TestPhone) -> TransferReport {
+    phone.library.transfer_attachments(ALL, None, None).unwrap()
 }

@@ -22,8 +22,8 @@ pub(crate) fn end_charge(world: &World, login: &str) {
         .unwrap();
 }
 
-/// A case that was agreed, and a worker who wrote these edits after his charge had ended.
-fn refused(world: &World, edits: &[Vec<sync_core::edit::Edit>]) -> (TestPhone, DocumentId) {
+/// A worker with an agreed case, whose charge ended while his phone was offline.
+pub(crate) fn discharged(world: &World) -> (TestPhone, DocumentId) {
     let he = world.phone("he");
     he.sync();
     let case = he.report("工人聚集。");
@@ -31,6 +31,12 @@ fn refused(world: &World, edits: &[Vec<sync_core::edit::Edit>]) -> (TestPhone, D
     world.pass(HOUR);
     end_charge(world, "he");
     world.pass(HOUR);
+    (he, case)
+}
+
+/// A case that was agreed, and a worker who wrote these edits after his charge had ended.
+fn refused(world: &World, edits: &[Vec<sync_core::edit::Edit>]) -> (TestPhone, DocumentId) {
+    let (he, case) = discharged(world);
     for edit in edits {
         he.edit(case, edit);
     }

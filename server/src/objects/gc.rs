@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use diesel::prelude::*;
 use serde::Serialize;
-use sync_core::ids::AreaCode;
+use sync_core::ids::{AreaCode, made_ms};
 
 use super::uploads::{self, State, Stored};
 use super::{ObjectsError, lost, proofs, refs, thumbnails, transact};
@@ -204,10 +204,7 @@ fn delete_batch(
 /// Things that an interrupted request left in the store. What a journal before a restore may have known is not touched until that
 /// journal's phones have had the grace period to say so.
 async fn strays(app: &App, dry_run: bool) -> Result<usize, ObjectsError> {
-    let journal_ms = app.journal.0.get_timestamp().map_or(0, |t| {
-        let (seconds, nanos) = t.to_unix();
-        i64::try_from(seconds).unwrap_or(i64::MAX / 1_000).saturating_mul(1_000) + i64::from(nanos / 1_000_000)
-    });
+    let journal_ms = made_ms(app.journal.0).unwrap_or(0);
     let before_ms = app.now_ms() - grace_ms(app);
     if journal_ms > before_ms {
         return Ok(0);

@@ -3,7 +3,7 @@
 use diesel::prelude::*;
 use sync_core::authority::Place;
 use sync_core::document::Document;
-use sync_core::event::EventKind;
+use sync_core::ids::made_ms;
 use sync_core::patrol::PatrolState;
 
 use crate::db::tables::hazards;
@@ -32,13 +32,6 @@ pub struct HazardRow {
     pub rectified_ms: Option<i64>,
 }
 
-/// When an item was added, as its author's clock says: its id begins with it.
-fn made_ms(id: &str) -> Option<i64> {
-    let id: uuid::Uuid = id.parse().ok()?;
-    let (seconds, nanos) = id.get_timestamp()?.to_unix();
-    i64::try_from(seconds).ok()?.checked_mul(1_000)?.checked_add(i64::from(nanos / 1_000_000))
-}
-
 /// The rows of a patrol record, by their ids.
 pub(super) fn rows(document: &Document, state: &PatrolState) -> Vec<HazardRow> {
     if state.hazards.is_empty() {
@@ -49,10 +42,7 @@ pub(super) fn rows(document: &Document, state: &PatrolState) -> Vec<HazardRow> {
     let of_patrol = state.fields.get("place.detail").and_then(|v| v.as_str()).unwrap_or_default();
     let row = |(id, item): (&String, &sync_core::case::Item)| {
         let text = |name: &str| item.fields.get(name).and_then(|v| v.as_str());
-        let rectified = state
-            .timeline
-            .iter()
-            .find(|e| e.kind == EventKind::HazardRectified && e.stands() && e.text("hazard") == Some(id.as_str()));
+        let rectified = state.rectification(id);
         HazardRow {
             document: state.id.to_string(),
             hazard: id.clone(),
@@ -65,7 +55,7 @@ pub(super) fn rows(document: &Document, state: &PatrolState) -> Vec<HazardRow> {
             place: Sight::list().text(text("place").unwrap_or(of_patrol)),
             note: Sight::list().text(text("note").unwrap_or_default()),
             found_by: authors.get(id).and_then(|actor| people.get(actor)).map(ToString::to_string),
-            found_ms: made_ms(id).unwrap_or(state.created_ms),
+            found_ms: id.parse().ok().and_then(made_ms).unwrap_or(state.created_ms),
             rectify_by_ms: item.fields.get("rectify_by").and_then(|v| v.as_i64()),
             rectified_by: rectified.map(|e| e.by.user.to_string()),
             rectified_ms: rectified.map(|e| e.latest_ms()),

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::case::{Attachment, Item};
 use crate::conflict::Conflict;
 use crate::document::{Acceptance, ChangeHash};
-use crate::event::TimelineEntry;
+use crate::event::{EventKind, TimelineEntry};
 use crate::ids::{AreaCode, DocumentId, UserId};
 use crate::shape::FieldValue;
 use crate::text::PassageFlag;
@@ -75,4 +75,13 @@ pub struct PatrolState {
     /// Changes that were refused and that a person let in after all, by their hash.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub accepted: BTreeMap<ChangeHash, Acceptance>,
+}
+
+impl PatrolState {
+    /// The event by which a hazard was put right, if it was.
+    pub fn rectification(&self, hazard: &str) -> Option<&TimelineEntry> {
+        let done =
+            |e: &&TimelineEntry| e.kind == EventKind::HazardRectified && e.stands() && e.text("hazard") == Some(hazard);
+        self.timeline.iter().find(done)
+    }
 }

@@ -6,7 +6,7 @@ use sync_core::ids::DocumentId;
 use tests::photos::photo;
 use tests::{HOUR, TestPhone, World};
 
-use crate::quarantine::end_charge;
+use crate::quarantine::{discharged, end_charge};
 
 fn attach(phone: &TestPhone, id: DocumentId, seed: u32) -> String {
     phone.library.attach_photo(id.to_string(), "现场.jpg".into(), photo(seed, 64, 64)).unwrap().hash
@@ -19,18 +19,6 @@ fn send(phone: &TestPhone) -> fengqiao_mobile::TransferReport {
 fn status(phone: &TestPhone, id: DocumentId, hash: &str) -> AttachmentStatusView {
     let all = phone.library.attachment_statuses(id.to_string()).unwrap();
     all.into_iter().find(|a| a.hash == hash).unwrap().status
-}
-
-/// A worker with an agreed case, whose charge ended while his phone was offline.
-fn discharged(world: &World) -> (TestPhone, DocumentId) {
-    let he = world.phone("he");
-    he.sync();
-    let case = he.report("工人聚集。");
-    he.sync();
-    world.pass(HOUR);
-    end_charge(world, "he");
-    world.pass(HOUR);
-    (he, case)
 }
 
 fn decide(world: &World, verb: &str) {

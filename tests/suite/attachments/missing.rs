@@ -1,38 +1,17 @@
 //! Contents that a server has lost: after a restore, or with a disk. It is found before anybody asks, told, and supplied by whoever holds
 //! them; and while phones are expected that may name or bring something, nothing is collected.
 
-use fengqiao_mobile::TransferPolicy;
 use serde_json::Value;
 use server::config::Config;
 use server::objects::gc::collect;
 use server::objects::verify::verify;
-use sync_core::ids::DocumentId;
 use tests::photos::photo;
 use tests::tus::Tus;
-use tests::{HOUR, TestPhone, World};
+use tests::{HOUR, World};
 
-use super::stored;
+use super::{ALL, attach, send, stored};
 
 const DAY: i64 = 24 * HOUR;
-const ALL: TransferPolicy = TransferPolicy {
-    is_metered: false,
-    metered_ok: false,
-    bytes_max: u64::MAX,
-    thumbnails_only: false,
-    bytes_per_second: None,
-    thumbnails_ahead: false,
-    thumbnails_metered_ok: false,
-    thumbnail_points: 320,
-};
-
-fn attach(phone: &TestPhone, id: DocumentId, bytes: &[u8]) -> String {
-    phone.library.attach_photo(id.to_string(), "现场.jpg".into(), bytes.to_vec()).unwrap().hash
-}
-
-fn send(phone: &TestPhone) -> fengqiao_mobile::TransferReport {
-    phone.library.transfer_attachments(ALL, None, None).unwrap()
-}
-
 fn status(world: &World) -> Value {
     let (status, told) = world.get("/v1/restore", Some(&world.token("district")));
     assert_eq!(status, 200, "{told}");

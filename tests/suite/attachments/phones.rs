@@ -14,26 +14,7 @@ use tests::tus::Tus;
 use tests::wire::Wire;
 use tests::{MINUTE, TestDatabase, TestPhone, World, biyan};
 
-use super::stored;
-
-const ALL: TransferPolicy = TransferPolicy {
-    is_metered: false,
-    metered_ok: false,
-    bytes_max: u64::MAX,
-    thumbnails_only: false,
-    bytes_per_second: None,
-    thumbnails_ahead: false,
-    thumbnails_metered_ok: false,
-    thumbnail_points: 320,
-};
-
-fn attach(phone: &TestPhone, id: DocumentId, bytes: &[u8]) -> String {
-    phone.library.attach_photo(id.to_string(), "现场.jpg".into(), bytes.to_vec()).unwrap().hash
-}
-
-fn send(phone: &TestPhone) -> fengqiao_mobile::TransferReport {
-    phone.library.transfer_attachments(ALL, None, None).unwrap()
-}
+use super::{ALL, attach, send, stored};
 
 fn fetch(phone: &TestPhone, id: DocumentId, hash: &str) -> Result<Option<Vec<u8>>, PhoneLibError> {
     phone.library.fetch_attachment(id.to_string(), hash.to_owned(), ALL, None, None)

@@ -14,9 +14,7 @@ use sync_core::shape::DocumentKind;
 use tests::photos::photo;
 use tests::{TestPhone, World, biyan};
 
-fn attach(phone: &TestPhone, id: DocumentId, bytes: &[u8]) -> String {
-    phone.library.attach_photo(id.to_string(), "现场.jpg".into(), bytes.to_vec()).unwrap().hash
-}
+use super::attach;
 
 fn draft(kind: DocumentKind) -> Draft {
     Draft { kind, community: biyan(), edits: vec![tests::phones::set("place.grid", "GM-BIYAN-01")] }

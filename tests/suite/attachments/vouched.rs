@@ -2,30 +2,12 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use fengqiao_mobile::TransferPolicy;
 use sync_core::ids::DocumentId;
 use tests::photos::photo;
 use tests::tus::Tus;
 use tests::{TestPhone, World};
 
-const ALL: TransferPolicy = TransferPolicy {
-    is_metered: false,
-    metered_ok: false,
-    bytes_max: u64::MAX,
-    thumbnails_only: false,
-    bytes_per_second: None,
-    thumbnails_ahead: false,
-    thumbnails_metered_ok: false,
-    thumbnail_points: 320,
-};
-
-fn attach(phone: &TestPhone, id: DocumentId, bytes: &[u8]) -> String {
-    phone.library.attach_photo(id.to_string(), "现场.jpg".into(), bytes.to_vec()).unwrap().hash
-}
-
-fn send(phone: &TestPhone) -> fengqiao_mobile::TransferReport {
-    phone.library.transfer_attachments(ALL, None, None).unwrap()
-}
+use super::{ALL, attach, send};
 
 fn fetch(phone: &TestPhone, id: DocumentId, hash: &str) -> Vec<u8> {
     phone.library.fetch_attachment(id.to_string(), hash.to_owned(), ALL, None, None).unwrap().unwrap()

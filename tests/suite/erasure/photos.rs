@@ -1,7 +1,6 @@
 //! Erasure and the contents of attachments: what only the erased record named is gone from the store, from what was made of it, from
 //! what was on its way, and from phones; what another record names stays.
 
-use fengqiao_mobile::TransferPolicy;
 use serde_json::{Value, json};
 use server::erasure::Proof;
 use sync_core::attachments::content_hash;
@@ -12,26 +11,7 @@ use tests::tus::Tus;
 use tests::{TestPhone, World};
 
 use super::{STORY, case_of_two, erase};
-use crate::attachments::{case_with, stored};
-
-const ALL: TransferPolicy = TransferPolicy {
-    is_metered: false,
-    metered_ok: false,
-    bytes_max: u64::MAX,
-    thumbnails_only: false,
-    bytes_per_second: None,
-    thumbnails_ahead: false,
-    thumbnails_metered_ok: false,
-    thumbnail_points: 320,
-};
-
-fn attach(phone: &TestPhone, id: DocumentId, bytes: &[u8]) -> String {
-    phone.library.attach_photo(id.to_string(), "现场.jpg".into(), bytes.to_vec()).unwrap().hash
-}
-
-fn send(phone: &TestPhone) {
-    phone.library.transfer_attachments(ALL, None, None).unwrap();
-}
+use crate::attachments::{ALL, attach, case_with, send, stored};
 
 fn fetch(phone: &TestPhone, id: DocumentId, hash: &str) -> Option<Vec<u8>> {
     phone.library.fetch_attachment(id.to_string(), hash.to_owned(), ALL, None, None).unwrap()

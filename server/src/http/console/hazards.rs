@@ -141,13 +141,7 @@ pub(super) async fn page(visitor: Visitor, asked: Asked, app: web::Data<App>) ->
         Ok(filter) => api::list(visitor.principal.clone(), web::Query(filter), app.clone()).await,
         Err(problem) => Err(problem),
     };
-    let (items, next, told) = match listed {
-        Ok(found) => {
-            let found = found.into_inner();
-            (found.items, found.next, None)
-        }
-        Err(problem) => (Vec::new(), None, Some(page::told(&problem, w))),
-    };
+    let (items, next, told) = lists::found(listed, w);
     let read = items.clone();
     let names = app.run(move |conn| named(conn, &read)).await?;
     let name = |code: &String| names.get(code).unwrap_or(code).clone();

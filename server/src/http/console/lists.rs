@@ -10,12 +10,14 @@ use sync_core::role::AreaKind;
 
 use super::format;
 use super::forms::Choice;
-use super::page;
+use super::page::{self, Told};
+use super::words::Words;
 use crate::app::App;
 use crate::areas::{self, Area};
 use crate::db::tables::areas as table;
 use crate::db::{AnyConnection, DbError};
 use crate::http::problem::Problem;
+use crate::queries::Page;
 
 /// Areas that a list offers to choose from.
 const AREAS_MAX: i64 = 500;
@@ -145,6 +147,17 @@ pub(super) async fn choices(
         value: a.code,
     };
     Ok(found.into_iter().map(choice).collect())
+}
+
+/// What a page of a list shows: its rows and where the next one begins, or no rows and what was wrong with the question.
+pub(super) fn found<T>(
+    listed: Result<web::Json<Page<T>>, Problem>,
+    w: Words,
+) -> (Vec<T>, Option<String>, Option<Told>) {
+    match listed {
+        Ok(web::Json(Page { items, next })) => (items, next, None),
+        Err(problem) => (Vec::new(), None, Some(page::told(&problem, w))),
+    }
 }
 
 #[cfg(test)]

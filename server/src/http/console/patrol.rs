@@ -197,11 +197,7 @@ async fn shown(visitor: Visitor, id: DocumentId, app: web::Data<App>, after: Aft
             note: text(&format!("checklist.{item}.note")),
         }
     };
-    let rectified = |id: &str| {
-        let done =
-            |e: &&TimelineEntry| e.kind == EventKind::HazardRectified && e.stands() && e.text("hazard") == Some(id);
-        state.timeline.iter().find(done).map(|e| (person(e.by.user), format::moment(e.latest_ms())))
-    };
+    let rectified = |id: &str| state.rectification(id).map(|e| (person(e.by.user), format::moment(e.latest_ms())));
     let of_hazard = shape.collection("hazards").map_or(&[][..], |c| c.fields);
     let hazards = state.hazards.iter().map(|(id, item)| Hazard {
         facts: of_hazard

@@ -87,13 +87,7 @@ pub(super) async fn page(visitor: Visitor, asked: Asked, app: web::Data<App>) ->
         Ok(filter) => api::list(visitor.principal.clone(), web::Query(filter), app.clone()).await,
         Err(problem) => Err(problem),
     };
-    let (items, next, told) = match listed {
-        Ok(found) => {
-            let found = found.into_inner();
-            (found.items, found.next, None)
-        }
-        Err(problem) => (Vec::new(), None, Some(page::told(&problem, w))),
-    };
+    let (items, next, told) = lists::found(listed, w);
     let codes: Vec<String> =
         items.iter().flat_map(|p| [Some(p.community.clone()), p.grid.clone(), p.building.clone()]).flatten().collect();
     let names = app.run(move |conn| -> Result<_, DbError> { areas::names(conn, &codes) }).await?;

@@ -12,7 +12,7 @@ use super::deeds::Deed;
 use super::format::{self, Moment};
 use super::forms::Choice;
 use super::gate::{Sent, Visitor};
-use super::lists::{Asked, Wanted};
+use super::lists::{self, Asked, Wanted};
 use super::page::{self, Frame, Told};
 use super::preview::{self, Named};
 use super::see;
@@ -158,13 +158,9 @@ pub(super) async fn page(visitor: Visitor, asked: Asked, app: web::Data<App>) ->
         Err(problem) => Err(problem),
     };
     let (items, next, told) = match listed {
-        Ok(found) => {
-            let found = found.into_inner();
-            (found.items, found.next, None)
-        }
         // Who may not look at all is told so on a page of its own.
         Err(problem) if problem.status_code() == StatusCode::FORBIDDEN => return Err(problem),
-        Err(problem) => (Vec::new(), None, Some(page::told(&problem, w))),
+        listed => lists::found(listed, w),
     };
     let state = if asked.has("state") { asked.of("state").to_owned() } else { "waiting".into() };
     let page = Quarantine {
