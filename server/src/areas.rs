@@ -70,7 +70,8 @@ fn put(
 /// The areas of a kind that lie in this one, by code.
 pub fn inside(conn: &mut AnyConnection, outer: &str, kind: AreaKind, limit: i64) -> Result<Vec<Area>, DbError> {
     let Some(outer) = find(conn, outer)? else { return Ok(Vec::new()) };
-    let all = areas::table.filter(areas::kind.eq(kind.as_str())).filter(areas::path.like(format!("{}%", outer.path)));
+    let all =
+        areas::table.filter(areas::kind.eq(kind.as_str())).filter(areas::path.like(within(&outer.path)).escape('\\'));
     Ok(all.order(areas::code).limit(limit).load::<Area>(conn)?)
 }
 

@@ -25,7 +25,7 @@ pub use policy::TransferPolicy;
 /// How often one attachment may be tried in one run before it is left to the next.
 const ATTEMPTS_MAX: u32 = 3;
 /// Confirmations of another life of the journal that are asked about at once.
-const PROVED_AT_ONCE: i64 = 500;
+const PROVED_AT_ONCE: usize = 500;
 const UPLOADS: &str = "/v1/uploads";
 const JSON: &str = "application/json";
 const PIECE: &str = "application/offset+octet-stream";
@@ -144,8 +144,9 @@ impl Phone {
         if policy.contents() {
             self.0.store.read(|c| -> Result<(), PhoneError> {
                 if session.life.is_some() {
-                    let unproved = rows::unproved(c, PROVED_AT_ONCE)?;
-                    session.jobs.extend((!unproved.is_empty()).then_some(Job::Prove(unproved)));
+                    // All of them: what the server cannot speak of yet must not stand before what it can.
+                    let unproved = rows::unproved(c)?;
+                    session.jobs.extend(unproved.chunks(PROVED_AT_ONCE).map(|some| Job::Prove(some.to_vec())));
                 }
                 let due = rows::due(c)?.into_iter();
                 session.jobs.extend(due.map(|row| Job::Upload { row, is_checked: false, attempts: 0 }));

@@ -267,11 +267,11 @@ pub fn waiting(conn: &Connection) -> Result<u64, StoreError> {
 }
 
 /// What another life of the server vouched for and still lies here: the server is asked again.
-pub fn unproved(conn: &Connection, limit: i64) -> Result<Vec<UploadRow>, StoreError> {
+pub fn unproved(conn: &Connection) -> Result<Vec<UploadRow>, StoreError> {
     uploads(
         conn,
-        "JOIN files f ON f.hash = u.hash WHERE u.server_ms IS NOT NULL AND u.journal IS NOT ?1 ORDER BY u.ordinal LIMIT ?2",
-        (life(conn)?, limit),
+        "JOIN files f ON f.hash = u.hash WHERE u.server_ms IS NOT NULL AND u.journal IS NOT ?1 ORDER BY u.ordinal",
+        [life(conn)?],
     )
 }
 
