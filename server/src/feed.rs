@@ -13,7 +13,7 @@ use sync_core::sync::server::scope;
 use sync_core::sync::wire::{Bytes, Cursor, Delivery, Doubt};
 
 use crate::db::{AnyConnection, DbError};
-use crate::journal::{self, Entry};
+use crate::journal::{self, Key};
 use crate::moves::{self, Move};
 use crate::orders::Purge;
 use crate::queries;
@@ -279,35 +279,37 @@ fn follow(
             feed.more = true;
             return Ok(());
         }
-        let entries = journal::after(conn, &cursor.community, cursor.position, BATCH)?;
-        if entries.is_empty() {
+        let keys = journal::keys_after(conn, &cursor.community, cursor.position, BATCH)?;
+        if keys.is_empty() {
             return Ok(());
         }
-        let ids: BTreeSet<String> = entries.iter().map(|e| e.document.clone()).collect();
-        let rows = journal::document_rows(conn, &ids.into_iter().collect::<Vec<_>>())?;
-        let mut passages: BTreeMap<String, (Place, Option<Passage>)> = BTreeMap::new();
+        let ids: BTreeSet<&String> = keys.iter().map(|k| &k.document).collect();
+        let rows = journal::document_rows(conn, &ids.into_iter().cloned().collect::<Vec<_>>())?;
+        let mut passages: BTreeMap<&str, (Place, Option<Passage>)> = BTreeMap::new();
         for (id, row) in &rows {
             let place = row.place()?;
             let passage = passage(asker.subject, &place, moved.get(id));
-            passages.insert(id.clone(), (place, passage));
+            passages.insert(id, (place, passage));
         }
-        for entry in entries {
-            cursor.position = entry.position;
-            let Entry { document, bytes, .. } = &entry;
-            let Some((place, passage)) = passages.get(document) else { continue };
-            match passage {
-                Some(Passage::Leaves(at)) if *at == entry.position => feed.purge.documents.push(place.document),
-                Some(Passage::Comes(at)) if *at == entry.position => {
+        // Only what is for this phone is read.
+        let steps = keys.iter().filter_map(|key| Some((key.position, step(asker, key, &passages)?)));
+        let steps: BTreeMap<i64, Step<'_>> = steps.collect();
+        let plain = steps.iter().filter(|(_, step)| matches!(step, Step::Change(_))).map(|(position, _)| *position);
+        let mut changes = journal::handed_at(conn, &cursor.community, &plain.collect::<Vec<_>>())?;
+        for key in &keys {
+            cursor.position = key.position;
+            match steps.get(&key.position) {
+                None => {}
+                Some(Step::Forget(place)) => feed.purge.documents.push(place.document),
+                Some(Step::Whole(place)) => {
                     let all = journal::of_document(conn, place.document)?.into_iter();
-                    let all = all.filter(|e| e.position <= entry.position).map(|e| e.bytes).collect();
+                    let all = all.filter(|e| e.position <= key.position).map(|e| e.bytes).collect();
                     feed.deliver(place.document, place.kind, &cursor.community, all);
                 }
-                Some(Passage::Comes(at)) if entry.position < *at => {}
-                _ if entry.change_hash().is_some_and(|h| asker.sent.contains(&h)) => {}
-                _ if asker.subject.may_read(place) => {
-                    feed.deliver(place.document, place.kind, &cursor.community, vec![bytes.clone()]);
+                Some(Step::Change(place)) => {
+                    let change = changes.remove(&key.position).into_iter().collect();
+                    feed.deliver(place.document, place.kind, &cursor.community, change);
                 }
-                _ => {}
             }
             if feed.full() {
                 break;
@@ -315,6 +317,27 @@ fn follow(
         }
     }
     Ok(())
+}
+
+/// What an entry of the journal is to a phone that passes it.
+enum Step<'a> {
+    /// With it the document leaves the phone's sight.
+    Forget(&'a Place),
+    /// With it the document comes into sight: all of it up to here.
+    Whole(&'a Place),
+    /// A change to take in.
+    Change(&'a Place),
+}
+
+fn step<'a>(asker: &Asker<'_>, key: &Key, passages: &'a BTreeMap<&str, (Place, Option<Passage>)>) -> Option<Step<'a>> {
+    let (place, passage) = passages.get(key.document.as_str())?;
+    match passage {
+        Some(Passage::Leaves(at)) if *at == key.position => Some(Step::Forget(place)),
+        Some(Passage::Comes(at)) if *at == key.position => Some(Step::Whole(place)),
+        Some(Passage::Comes(at)) if key.position < *at => None,
+        _ if key.change_hash().is_some_and(|h| asker.sent.contains(&h)) => None,
+        _ => asker.subject.may_read(place).then_some(Step::Change(place)),
+    }
 }
 
 /// Compares what a phone holds of a document with what is here, in both directions. One that its owner may not see is to be forgotten;

@@ -154,16 +154,68 @@ pub fn append(
     Ok(entries.iter().map(|e| e.position).collect())
 }
 
-/// Entries of a community behind a position.
-pub fn after(conn: &mut AnyConnection, community: &AreaCode, position: i64, limit: i64) -> Result<Vec<Entry>, DbError> {
-    let mut entries = journal::table
+fn hash_of(bytes: &[u8]) -> Option<ChangeHash> {
+    <[u8; 32]>::try_from(bytes).ok().map(ChangeHash)
+}
+
+/// Where an entry stands and what it is of, without what it says.
+#[derive(Debug, Clone, Queryable, Selectable)]
+#[diesel(table_name = journal)]
+pub struct Key {
+    /// Where in the community's journal.
+    pub position: i64,
+    /// Which document.
+    pub document: String,
+    /// Identity of the change.
+    pub hash: Vec<u8>,
+}
+
+/// The entries of a community behind a position, without their bytes: most of what a phone passes over is not for it.
+pub fn keys_after(conn: &mut AnyConnection, community: &AreaCode, after: i64, limit: i64) -> Result<Vec<Key>, DbError> {
+    Ok(journal::table
         .filter(journal::community.eq(community.as_str()))
-        .filter(journal::position.gt(position))
+        .filter(journal::position.gt(after))
         .order(journal::position)
         .limit(limit)
-        .load::<Entry>(conn)?;
-    archive::fill(conn, &mut entries)?;
-    Ok(entries)
+        .select(Key::as_select())
+        .load(conn)?)
+}
+
+/// A change as it is handed out.
+#[derive(Debug, Clone, Queryable, Selectable)]
+#[diesel(table_name = journal)]
+pub struct Handed {
+    /// Where in the community's journal.
+    pub position: i64,
+    /// Which document.
+    pub document: String,
+    /// Identity of the change.
+    pub hash: Vec<u8>,
+    /// Its number among the actor's changes of the document.
+    pub seq: i64,
+    /// On what its time rests.
+    pub basis: String,
+    /// The change.
+    pub bytes: Vec<u8>,
+}
+archive::archived!(Handed);
+
+/// The changes at some positions of a community, by position.
+pub fn handed_at(
+    conn: &mut AnyConnection,
+    community: &AreaCode,
+    positions: &[i64],
+) -> Result<BTreeMap<i64, Vec<u8>>, DbError> {
+    if positions.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let mut found = journal::table
+        .filter(journal::community.eq(community.as_str()))
+        .filter(journal::position.eq_any(positions))
+        .select(Handed::as_select())
+        .load(conn)?;
+    archive::fill(conn, &mut found)?;
+    Ok(found.into_iter().map(|h| (h.position, h.bytes)).collect())
 }
 
 /// All entries of one document.
@@ -203,7 +255,14 @@ pub struct Line {
 impl Line {
     /// The identity of the change.
     pub fn change_hash(&self) -> Option<ChangeHash> {
-        <[u8; 32]>::try_from(self.hash.as_slice()).ok().map(ChangeHash)
+        hash_of(&self.hash)
+    }
+}
+
+impl Key {
+    /// The identity of the change.
+    pub fn change_hash(&self) -> Option<ChangeHash> {
+        hash_of(&self.hash)
     }
 }
 
@@ -213,16 +272,17 @@ pub fn lines(conn: &mut AnyConnection, document: DocumentId) -> Result<Vec<Line>
     Ok(rows.select(Line::as_select()).load(conn)?)
 }
 
-/// All entries of several documents, by document.
-pub fn of_documents(conn: &mut AnyConnection, ids: &[String]) -> Result<BTreeMap<String, Vec<Entry>>, DbError> {
-    let mut entries = journal::table
+/// All changes of several documents, by document, each in order.
+pub fn of_documents(conn: &mut AnyConnection, ids: &[String]) -> Result<BTreeMap<String, Vec<Handed>>, DbError> {
+    let mut found = journal::table
         .filter(journal::document.eq_any(ids))
         .order((journal::document, journal::position))
-        .load::<Entry>(conn)?;
-    archive::fill(conn, &mut entries)?;
-    let mut by_document: BTreeMap<String, Vec<Entry>> = BTreeMap::new();
-    for entry in entries {
-        by_document.entry(entry.document.clone()).or_default().push(entry);
+        .select(Handed::as_select())
+        .load(conn)?;
+    archive::fill(conn, &mut found)?;
+    let mut by_document: BTreeMap<String, Vec<Handed>> = BTreeMap::new();
+    for change in found {
+        by_document.entry(change.document.clone()).or_default().push(change);
     }
     Ok(by_document)
 }
@@ -312,7 +372,7 @@ pub fn documents_after(
 impl Entry {
     /// The identity of the change.
     pub fn change_hash(&self) -> Option<ChangeHash> {
-        <[u8; 32]>::try_from(self.hash.as_slice()).ok().map(ChangeHash)
+        hash_of(&self.hash)
     }
 
     /// The actor.

@@ -42,7 +42,7 @@ pub(super) fn measure(dir: &tempfile::TempDir, size: &Size, phone: &PhoneLibrary
         plain.execute("INSERT INTO changes (bytes) VALUES (?1)", [&blob]).expect("a commit");
         commits.push(ms(begun));
     }
-    let lost = committed(dir.path()).map(|there| size.devices * size.cases + SAMPLES - there);
+    let lost = committed(dir.path()).map(|there| size.devices * size.cases + SAMPLES - there as usize);
     let (pulled, round_trip) = pull(&mut plain, &blob, size.devices * size.cases);
     let saved = engine(&[], &changes[..1]);
     let begun = Instant::now();
@@ -70,7 +70,7 @@ pub(super) fn measure(dir: &tempfile::TempDir, size: &Size, phone: &PhoneLibrary
 }
 
 /// How many rows are in a copy of the file as a power cut would leave it: nobody has closed it.
-fn committed(dir: &Path) -> rusqlite::Result<usize> {
+fn committed(dir: &Path) -> rusqlite::Result<u32> {
     for suffix in ["", "-wal"] {
         let file = |name: &str| dir.join(format!("{name}.db{suffix}"));
         std::fs::copy(file("plain"), file("cut")).expect("a copy");
