@@ -245,6 +245,43 @@ fn problems_are_pages_in_the_readers_language_with_a_menu_and_a_way_back() {
 }
 
 #[test]
+fn masked_numbers_of_a_patrol_record_are_shown_with_a_reason_one_text_at_a_time() {
+    let world = World::new();
+    let he = world.phone("he");
+    let patrol = patrol_with_hazards(&he, 1);
+    he.edit(patrol, &[write("notes", "房东13800138000。"), set("place.detail", "联系13900139000")]);
+    he.sync();
+    let browser = Browser::of(&world, "community");
+    browser.open(&format!("/patrols/{patrol}"));
+    browser.see("房东");
+    let numbers = ["13800138000", "13900139000"];
+    numbers.iter().for_each(|n| browser.not_see(n));
+    let log = || world.get("/v1/audit?action=patrol.reveal", Some(&world.token("admin"))).1["items"].clone();
+    let ask = |reason: &str| {
+        browser.unfold("#reveal details");
+        browser.fill("#reveal input[name=reason]", reason);
+        browser.press("#reveal button[value=notes]");
+    };
+    ask("看看");
+    browser.see("理由须有 8 到 500 个字");
+    assert_eq!(browser.script("return document.querySelector('#reveal input[name=reason]').value"), json!("看看"));
+    assert_eq!(log(), json!([]));
+    ask("核对房东联系方式所需");
+    browser.see(numbers[0]);
+    browser.not_see(numbers[1]);
+    browser.look("patrol-revealed");
+    let logged = log();
+    assert_eq!(logged.as_array().map(Vec::len), Some(1));
+    assert!(logged.to_string().contains("核对房东联系方式所需"), "{logged}");
+    // Who only walks there has nothing shown.
+    let walker = Browser::of(&world, "he");
+    walker.open(&format!("/patrols/{patrol}"));
+    walker.see("房东");
+    assert!(!walker.has("#reveal"));
+    browser.no_errors_but(&["400 (Bad Request)"]);
+}
+
+#[test]
 fn what_somebody_unfolded_stays_so_and_nothing_moves_under_who_writes() {
     let world = World::new();
     let he = world.phone("he");
