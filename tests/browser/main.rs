@@ -5,6 +5,7 @@ mod demo;
 mod hall;
 mod lists;
 mod pages;
+mod refused;
 mod support;
 
 use fengqiao_mobile::TransferPolicy;
