@@ -1,6 +1,7 @@
 //! Today, the lists and the patrol record in a browser: what needs whom, narrowing and paging, hazards, quarantine in words, problems as
 //! pages, and what is kept under somebody's hands.
 
+use diesel::connection::SimpleConnection as _;
 use serde_json::json;
 use sync_core::event::EventKind;
 use tests::phones::{patrol_with_hazards, set, write};
@@ -242,6 +243,47 @@ fn problems_are_pages_in_the_readers_language_with_a_menu_and_a_way_back() {
     // A program is answered as one.
     assert_eq!(world.get("/nowhere", None).1["type"], "urn:fengqiao:problem:not_found");
     browser.no_errors_but(&["403 (Forbidden)", "404 (Not Found)", "400 (Bad Request)"]);
+}
+
+/// A problem that is met on its way somewhere, in both languages: with the menu and a way back.
+fn is_a_page(browser: &Browser, path: &str, (zh, en): (&str, &str), name: &str) {
+    for (language, words) in [("en", en), ("zh", zh)] {
+        browser.open(&format!("/language?to={language}&back={path}"));
+        browser.see(words);
+        assert!(browser.has("nav a[href='/cases']") && browser.has("main a[href='/today']"), "{path}");
+        browser.look(&format!("problem-{name}-{language}"));
+    }
+    let told = browser.script("return document.querySelector('main').innerText").to_string();
+    assert!(!told.contains("audit") && !told.contains("requests"), "what is inside is told outside: {told}");
+}
+
+#[test]
+fn who_asks_too_often_and_who_meets_a_failure_reads_so_on_a_page_of_his_own_language() {
+    let mut world = World::new();
+    let he = world.phone("he");
+    let case = he.report("邻里噪音。");
+    he.sync();
+    world.stop();
+    world.start_with(|config| config.requests_per_minute = 6);
+    let browser = Browser::of(&world, "community");
+    let slowed = ("操作太频繁", "Too many requests");
+    browser.until("too much", || {
+        browser.open("/cases");
+        browser.text().contains(slowed.0)
+    });
+    is_a_page(&browser, "/cases", slowed, "429");
+    browser.see("约需等待");
+    world.stop();
+    world.start();
+    // A look at a file is written down before it is shown; where that fails, it is not shown.
+    let browser = Browser::of(&world, "receptionist");
+    world.app().db.get().unwrap().batch_execute("ALTER TABLE audit RENAME TO audit_gone").unwrap();
+    is_a_page(&browser, &format!("/cases/{case}"), ("服务器内部出错，已记录", "it is noted"), "500");
+    browser.not_see("邻里噪音");
+    world.app().db.get().unwrap().batch_execute("ALTER TABLE audit_gone RENAME TO audit").unwrap();
+    browser.press("main a[href='/cases']");
+    browser.see("邻里噪音");
+    browser.no_errors_but(&["500 (Internal Server Error)"]);
 }
 
 #[test]
