@@ -3,6 +3,8 @@
 mod decisions;
 mod demo;
 mod hall;
+mod hands;
+mod line;
 mod lists;
 mod pages;
 mod refused;
