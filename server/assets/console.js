@@ -27,12 +27,60 @@
     var at = document.activeElement, marked = window.getSelection && getSelection();
     if (at && /^(INPUT|TEXTAREA|SELECT)$/.test(at.tagName)) return true;
     if (marked && !marked.isCollapsed && document.getElementById("main").contains(marked.anchorNode)) return true;
-    return all("main input, main textarea, main select").some(function (f) {
-      if (f.type === "hidden") return false;
-      if (f.type === "checkbox" || f.type === "radio") return f.checked !== f.defaultChecked;
-      if (f.tagName !== "SELECT") return f.value !== f.defaultValue;
-      var chosen = Array.prototype.filter.call(f.options, function (o) { return o.defaultSelected; })[0] || f.options[0];
-      return !!chosen && !chosen.selected;
+    return all("main input, main textarea, main select").some(changed);
+  }
+
+  // Whether somebody has written, chosen or marked something in a field.
+  function changed(f) {
+    if (f.type === "hidden") return false;
+    if (f.type === "checkbox" || f.type === "radio") return f.checked !== f.defaultChecked;
+    if (f.tagName !== "SELECT") return f.value !== f.defaultValue;
+    var chosen = Array.prototype.filter.call(f.options, function (o) { return o.defaultSelected; })[0] || f.options[0];
+    return !!chosen && !chosen.selected;
+  }
+
+  // What is typed into one form while another one is sent waits in this tab for the next page, whichever that is, and no longer. Never
+  // a password, a second word, or what a form asks to forget: why somebody wants to see numbers.
+  var TYPED = "typed";
+  function keep(sent) {
+    var kept = [];
+    if (!sent.closest("header")) all("main form[method=post]:not([data-forget])").forEach(function (form) {
+      if (form !== sent) typed(form).filter(changed).forEach(function (f) { kept.push([called(form), f.name, f.value, told(form)]); });
+    });
+    try {
+      if (kept.length) sessionStorage.setItem(TYPED, JSON.stringify(kept)); else sessionStorage.removeItem(TYPED);
+    } catch (e) { /* A browser that keeps nothing: then it is typed anew. */ }
+  }
+
+  function typed(form) {
+    return Array.prototype.filter.call(form.elements, function (f) {
+      return f.name && /^(INPUT|TEXTAREA|SELECT)$/.test(f.tagName) && !/^(hidden|password|checkbox|radio|file|submit)$/.test(f.type);
+    });
+  }
+
+  function hidden(form, css) { return Array.prototype.slice.call(form.querySelectorAll("input[type=hidden]" + css)); }
+  // What a form is called on two pages: where it is sent, and what it says there unasked of itself.
+  function called(form) {
+    var says = hidden(form, ":not([name=csrf]):not([name=seen])").map(function (i) { return i.name + "=" + i.value; });
+    return form.getAttribute("action") + " " + says.join("&");
+  }
+  // Up to where its page was read: who had not seen a later decision when he wrote is still told of it.
+  function told(form) { return hidden(form, "[name=seen]").map(function (i) { return i.value; })[0]; }
+
+  function putBack() {
+    var kept = null;
+    try {
+      kept = JSON.parse(sessionStorage.getItem(TYPED));
+      sessionStorage.removeItem(TYPED);
+    } catch (e) { return; }
+    (kept || []).forEach(function (k) {
+      all("main form[method=post]").filter(function (form) { return called(form) === k[0]; }).forEach(function (form) {
+        typed(form).filter(function (f) { return f.name === k[1] && !changed(f); }).forEach(function (f) {
+          f.value = k[2];
+          hidden(form, "[name=seen]").forEach(function (i) { i.value = k[3]; });
+          for (var at = f; at; at = at.parentElement) if (at.tagName === "DETAILS") at.open = true;
+        });
+      });
     });
   }
 
@@ -65,9 +113,16 @@
     count();
   }
 
+  // What is pressed must still stand there when it is let go: a button that was replaced meanwhile does nothing.
+  var pressed = false;
+  ["pointerdown", "pointerup", "pointercancel"].forEach(function (n) {
+    document.addEventListener(n, function () { pressed = n === "pointerdown"; }, true);
+  });
+
   var due = 0, missed = false;
   function refresh() {
     due = 0;
+    if (pressed) return soon();
     // Nobody looks: it is fetched when somebody does.
     if (document.hidden) { missed = true; return; }
     // What was not accepted stands at an address that only takes forms; it stays until its reader goes on.
@@ -76,6 +131,7 @@
       if (!answer.ok || answer.redirected) throw new Error("no page");
       return answer.text();
     }).then(function (text) {
+      if (pressed) return soon();
       if (busy()) return tell();
       replace(new DOMParser().parseFromString(text, "text/html"));
     }).catch(tell);
@@ -114,6 +170,8 @@
     ["case", "patrol", "many", "quarantine", "device", "rights"].forEach(function (n) { stream.addEventListener(n, function () { soon(); }); });
   }
 
+  putBack();
+  document.addEventListener("submit", function (e) { keep(e.target); });
   count();
   setInterval(count, 30000);
   listen();

@@ -151,7 +151,7 @@ fn note(text: Option<&str>, required: bool) -> Result<String, DecisionError> {
 }
 
 /// The entry with everything that waits for the same document and hangs together with it: what it builds on and what builds on it.
-fn chain(conn: &mut AnyConnection, row: &Row) -> Result<Vec<(Row, Option<Decoded>)>, DecisionError> {
+fn chain(conn: &mut AnyConnection, row: &Row) -> Result<Vec<(Row, Option<Decoded>)>, DbError> {
     let rows: Vec<Row> = quarantine::table
         .filter(quarantine::document.eq(&row.document))
         .filter(quarantine::state.eq("waiting"))
@@ -175,6 +175,13 @@ fn chain(conn: &mut AnyConnection, row: &Row) -> Result<Vec<(Row, Option<Decoded
     }
     let inside: BTreeSet<String> = inside.into_iter().map(str::to_owned).collect();
     Ok(all.into_iter().filter(|(r, _)| inside.contains(&r.id)).collect())
+}
+
+/// What would be decided together with an entry that waits: the others' ids.
+pub fn together(conn: &mut AnyConnection, id: &str) -> Result<Vec<String>, DbError> {
+    let waits = quarantine::table.find(id).filter(quarantine::state.eq("waiting"));
+    let Some(row) = waits.select(Row::as_select()).first(conn).optional()? else { return Ok(Vec::new()) };
+    Ok(chain(conn, &row)?.into_iter().map(|(r, _)| r.id).filter(|other| other != id).collect())
 }
 
 fn members<'a>(all: &'a [(Row, Option<Decoded>)], inside: &BTreeSet<&str>) -> impl Iterator<Item = &'a Decoded> {

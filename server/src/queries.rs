@@ -27,7 +27,9 @@ pub use hazards::{HazardFilter, HazardSummary, hazard_count, hazard_page};
 pub use history::closed_before;
 pub use numbers::{Numbers, numbers, whole_communities};
 pub use patrols::{PatrolFilter, PatrolSummary, patrol_count, patrol_page};
-pub use quarantine::{QuarantineFilter, QuarantineRow, quarantine_bytes, quarantine_entry, quarantine_page};
+pub use quarantine::{
+    QuarantineFilter, QuarantineRow, quarantine_bytes, quarantine_entries, quarantine_entry, quarantine_page,
+};
 
 /// The most rows in one page.
 pub const PAGE_MAX: i64 = 200;

@@ -1,6 +1,7 @@
 //! Today, the lists and the patrol record in a browser: what needs whom, narrowing and paging, hazards, quarantine in words, problems as
 //! pages, and what is kept under somebody's hands.
 
+use diesel::connection::SimpleConnection as _;
 use serde_json::json;
 use sync_core::event::EventKind;
 use tests::phones::{patrol_with_hazards, set, write};
@@ -242,6 +243,84 @@ fn problems_are_pages_in_the_readers_language_with_a_menu_and_a_way_back() {
     // A program is answered as one.
     assert_eq!(world.get("/nowhere", None).1["type"], "urn:fengqiao:problem:not_found");
     browser.no_errors_but(&["403 (Forbidden)", "404 (Not Found)", "400 (Bad Request)"]);
+}
+
+/// A problem that is met on its way somewhere, in both languages: with the menu and a way back.
+fn is_a_page(browser: &Browser, path: &str, (zh, en): (&str, &str), name: &str) {
+    for (language, words) in [("en", en), ("zh", zh)] {
+        browser.open(&format!("/language?to={language}&back={path}"));
+        browser.see(words);
+        assert!(browser.has("nav a[href='/cases']") && browser.has("main a[href='/today']"), "{path}");
+        browser.look(&format!("problem-{name}-{language}"));
+    }
+    let told = browser.script("return document.querySelector('main').innerText").to_string();
+    assert!(!told.contains("audit") && !told.contains("requests"), "what is inside is told outside: {told}");
+}
+
+#[test]
+fn who_asks_too_often_and_who_meets_a_failure_reads_so_on_a_page_of_his_own_language() {
+    let mut world = World::new();
+    let he = world.phone("he");
+    let case = he.report("邻里噪音。");
+    he.sync();
+    world.stop();
+    world.start_with(|config| config.requests_per_minute = 6);
+    let browser = Browser::of(&world, "community");
+    let slowed = ("操作太频繁", "Too many requests");
+    browser.until("too much", || {
+        browser.open("/cases");
+        browser.text().contains(slowed.0)
+    });
+    is_a_page(&browser, "/cases", slowed, "429");
+    browser.see("约需等待");
+    world.stop();
+    world.start();
+    // A look at a file is written down before it is shown; where that fails, it is not shown.
+    let browser = Browser::of(&world, "receptionist");
+    world.app().db.get().unwrap().batch_execute("ALTER TABLE audit RENAME TO audit_gone").unwrap();
+    is_a_page(&browser, &format!("/cases/{case}"), ("服务器内部出错，已记录", "it is noted"), "500");
+    browser.not_see("邻里噪音");
+    world.app().db.get().unwrap().batch_execute("ALTER TABLE audit_gone RENAME TO audit").unwrap();
+    browser.press("main a[href='/cases']");
+    browser.see("邻里噪音");
+    browser.no_errors_but(&["500 (Internal Server Error)"]);
+}
+
+#[test]
+fn masked_numbers_of_a_patrol_record_are_shown_with_a_reason_one_text_at_a_time() {
+    let world = World::new();
+    let he = world.phone("he");
+    let patrol = patrol_with_hazards(&he, 1);
+    he.edit(patrol, &[write("notes", "房东13800138000。"), set("place.detail", "联系13900139000")]);
+    he.sync();
+    let browser = Browser::of(&world, "community");
+    browser.open(&format!("/patrols/{patrol}"));
+    browser.see("房东");
+    let numbers = ["13800138000", "13900139000"];
+    numbers.iter().for_each(|n| browser.not_see(n));
+    let log = || world.get("/v1/audit?action=patrol.reveal", Some(&world.token("admin"))).1["items"].clone();
+    let ask = |reason: &str| {
+        browser.unfold("#reveal details");
+        browser.fill("#reveal input[name=reason]", reason);
+        browser.press("#reveal button[value=notes]");
+    };
+    ask("看看");
+    browser.see("理由须有 8 到 500 个字");
+    assert_eq!(browser.script("return document.querySelector('#reveal input[name=reason]').value"), json!("看看"));
+    assert_eq!(log(), json!([]));
+    ask("核对房东联系方式所需");
+    browser.see(numbers[0]);
+    browser.not_see(numbers[1]);
+    browser.look("patrol-revealed");
+    let logged = log();
+    assert_eq!(logged.as_array().map(Vec::len), Some(1));
+    assert!(logged.to_string().contains("核对房东联系方式所需"), "{logged}");
+    // Who only walks there has nothing shown.
+    let walker = Browser::of(&world, "he");
+    walker.open(&format!("/patrols/{patrol}"));
+    walker.see("房东");
+    assert!(!walker.has("#reveal"));
+    browser.no_errors_but(&["400 (Bad Request)"]);
 }
 
 #[test]

@@ -3,8 +3,11 @@
 mod decisions;
 mod demo;
 mod hall;
+mod hands;
+mod line;
 mod lists;
 mod pages;
+mod refused;
 mod support;
 
 use fengqiao_mobile::TransferPolicy;

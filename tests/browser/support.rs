@@ -178,9 +178,9 @@ impl Browser {
         url.path().to_owned()
     }
 
+    /// Writes into a field that can be seen.
     pub fn fill(&self, css: &str, text: &str) {
-        // As with pressing: the page may be brought up to date between looking and writing.
-        let mut tries = 0;
+        let begun = Instant::now();
         let filled = || {
             self.runtime.block_on(async {
                 let field = self.client.find(Locator::Css(css)).await?;
@@ -189,9 +189,23 @@ impl Browser {
             })
         };
         while let Err(e) = filled() {
-            tries += 1;
-            assert!(tries < 5 && e.to_string().contains("stale"), "{css}: {e}");
+            // The driver looks, clears and writes in steps of its own. A page that is brought up to date between two of them has another
+            // field there, and the one before is stale or not to be written into: then it is looked for once more. A fold that is closed
+            // by now has been closed by the page, under the hands of who writes.
+            let told = e.to_string();
+            let passing = told.contains("stale") || told.contains("not interactable");
+            assert!(passing && begun.elapsed() < PATIENCE, "{css}: {e}");
+            assert!(!self.is_folded(css), "{css} lies in a closed fold: {e}");
         }
+    }
+
+    /// Whether something lies in a fold that is closed.
+    fn is_folded(&self, css: &str) -> bool {
+        let found = format!("document.querySelector({})", json!(css));
+        let folded = format!(
+            "for (let at = {found}; at; at = at.parentElement) if (at.tagName === 'DETAILS' && !at.open) return true; return false"
+        );
+        self.script(&folded) == json!(true)
     }
 
     /// Presses what stands there; waits until the page that follows is there.
@@ -210,14 +224,17 @@ impl Browser {
         });
     }
 
-    /// Opens or closes something, without leaving the page.
+    /// Opens something and whatever it lies in, without leaving the page; it stands open then.
     pub fn unfold(&self, css: &str) {
         let found = format!("document.querySelector({})", json!(css));
-        self.script(&format!(
-            "for (let at = {found}; at; at = at.parentElement) if (at.tagName === 'DETAILS') at.open = true"
-        ));
+        let open =
+            format!("for (let at = {found}; at; at = at.parentElement) if (at.tagName === 'DETAILS') at.open = true");
+        self.script(&open);
+        let stands = format!("const at = {found}; return !!at && at.checkVisibility()");
+        self.until(css, || self.script(&stands) == json!(true) && !self.is_folded(css));
     }
 
+    /// What a script on the page answers; nothing, where the page has moved on from under it.
     pub fn script(&self, script: &str) -> Value {
         self.runtime.block_on(self.client.execute(script, Vec::new())).unwrap_or(Value::Null)
     }

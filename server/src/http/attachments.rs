@@ -89,7 +89,7 @@ async fn readable(app: &App, principal: &Principal, hash: &str, document: Docume
     let (now_ms, entropy) = (app.now_ms(), app.entropy.clone());
     app.run(move |conn| -> Result<_, Problem> {
         let standing = refs::standing(conn, &asker.subject, asker.user, document, &name)?;
-        if standing != Standing::Reader {
+        if !matches!(standing, Standing::Reader | Standing::Decider) {
             return Err(hidden());
         }
         let act = Act::new(&asker.origin(), "attachment.read", document).detail(json!({ "attachment": name }));

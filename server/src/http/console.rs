@@ -64,6 +64,7 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
         .route("/patrols/{id}", web::get().to(patrol::page))
         .route("/patrols/{id}/events", web::post().to(patrol::event))
         .route("/patrols/{id}/settle", web::post().to(patrol::settled))
+        .route("/patrols/{id}/reveal", web::post().to(reveal::reveal_patrol))
         .route("/hazards", web::get().to(hazards::page))
         .route("/quarantine", web::get().to(quarantine::page))
         .route("/quarantine/{id}", web::get().to(quarantine::entry))

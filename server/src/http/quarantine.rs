@@ -1,7 +1,7 @@
 //! What was refused and kept: reading it, letting it in, dismissing it. Only for those who supervise its community.
 
 use actix_web::{HttpResponse, web};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sync_core::role::Role;
 use utoipa::ToSchema;
@@ -34,6 +34,16 @@ pub struct DecisionRequest {
     /// Why: the author reads it. Required for dismissing.
     #[serde(default)]
     pub(crate) reason: Option<String>,
+}
+
+/// One refused change, with those that would be decided together with it.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct QuarantineEntry {
+    /// The change.
+    #[serde(flatten)]
+    pub(crate) row: QuarantineRow,
+    /// What it builds on and what builds on it, as far as it waits, too, in the order in which it was written: the same decision is theirs.
+    pub(crate) together: Vec<QuarantineRow>,
 }
 
 impl From<DecisionError> for Problem {
@@ -88,6 +98,13 @@ pub async fn list(
 
 type Reading<T> = fn(&mut AnyConnection, &[String], &str) -> Result<Option<T>, DbError>;
 
+/// An entry with those that hang together with it.
+fn whole(conn: &mut AnyConnection, communities: &[String], id: &str) -> Result<Option<QuarantineEntry>, DbError> {
+    let Some(row) = queries::quarantine_entry(conn, communities, id)? else { return Ok(None) };
+    let others = decisions::together(conn, id)?;
+    Ok(Some(QuarantineEntry { row, together: queries::quarantine_entries(conn, communities, &others)? }))
+}
+
 /// Reads something of one entry, and writes down who did.
 async fn read<T: Send + 'static>(
     principal: &Principal,
@@ -107,15 +124,15 @@ async fn read<T: Send + 'static>(
     .await
 }
 
-/// One refused change.
+/// One refused change, and what would be decided together with it.
 #[utoipa::path(get, path = "/v1/quarantine/{id}", tag = "quarantine", params(("id" = String, Path, description = "Its id")),
-    responses((status = 200, body = QuarantineRow), (status = 404, description = "No such entry")), security(("bearer" = [])))]
+    responses((status = 200, body = QuarantineEntry), (status = 404, description = "No such entry")), security(("bearer" = [])))]
 pub async fn entry(
     principal: Principal,
     id: web::Path<String>,
     app: web::Data<App>,
-) -> Result<web::Json<QuarantineRow>, Problem> {
-    let found = read(&principal, &app, id.into_inner(), queries::quarantine_entry).await?;
+) -> Result<web::Json<QuarantineEntry>, Problem> {
+    let found = read(&principal, &app, id.into_inner(), whole).await?;
     found.map(web::Json).ok_or_else(hidden)
 }
 

@@ -11,6 +11,7 @@ use sync_core::ids::{DocumentId, UserId};
 use crate::db::tables::{attachment_refs, quarantine};
 use crate::db::{AnyConnection, DbError};
 use crate::journal;
+use crate::quarantine::communities;
 
 /// Notes what a document refers to. Called wherever a document is written, in the same transaction.
 pub fn note(conn: &mut AnyConnection, document: &Document) -> Result<(), DbError> {
@@ -49,6 +50,8 @@ pub enum Standing {
     Reader,
     /// He entered it, in the document or in a change that waits in quarantine, and may see the document no more, or not yet.
     Author,
+    /// He decides about a change that waits in quarantine and names it, for a document that he may read: he looks at it, no more.
+    Decider,
     /// Nothing, as far as he may know.
     None,
 }
@@ -78,14 +81,27 @@ pub fn standing(
             (false, false) => Standing::None,
         });
     }
-    let waiting: Vec<Vec<u8>> = quarantine::table
+    let waiting: Vec<(String, String, Vec<u8>)> = quarantine::table
         .filter(quarantine::document.eq(document.to_string()))
-        .filter(quarantine::author.eq(user.to_string()))
         .filter(quarantine::state.eq("waiting"))
-        .select(quarantine::bytes)
+        .select((quarantine::author, quarantine::community, quarantine::bytes))
         .load(conn)?;
-    let named = waiting.iter().any(|bytes| hashes_in(bytes).contains(hash));
-    Ok(if named { Standing::Author } else { Standing::None })
+    let naming: Vec<(String, String)> = waiting
+        .into_iter()
+        .filter(|(_, _, bytes)| hashes_in(bytes).contains(hash))
+        .map(|(author, community, _)| (author, community))
+        .collect();
+    if naming.iter().any(|(author, _)| *author == user.to_string()) {
+        return Ok(Standing::Author);
+    }
+    let decides = communities(subject);
+    let Some(row) = journal::document_row(conn, document)?.filter(|_| !naming.is_empty()) else {
+        return Ok(Standing::None);
+    };
+    let place = row.place()?;
+    // A change says itself which community it is for: it opens nothing of a document that lies in another.
+    let decides = naming.iter().any(|(_, c)| c == place.community.as_str() && decides.contains(c));
+    Ok(if decides && subject.may_read(&place) { Standing::Decider } else { Standing::None })
 }
 
 /// Everything in the bytes of a change that could be the name of a content. Changes are kept as they were signed, and a change that

@@ -115,7 +115,7 @@ pub(super) fn content_folder(hash: &str) -> String {
 fn allowed(conn: &mut AnyConnection, who: &Uploader, document: DocumentId, hash: &str) -> Result<(), UploadError> {
     match refs::standing(conn, &who.subject, who.user, document, hash)? {
         Standing::Reader | Standing::Author => Ok(()),
-        Standing::None => Err(UploadError::NotReferredTo),
+        Standing::Decider | Standing::None => Err(UploadError::NotReferredTo),
     }
 }
 

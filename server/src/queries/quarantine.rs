@@ -184,6 +184,17 @@ pub fn quarantine_entry(
     Ok(one.select(QuarantineRow::as_select()).first(conn).optional()?)
 }
 
+/// Some entries, in the order in which they were written, as their authors say.
+pub fn quarantine_entries(
+    conn: &mut AnyConnection,
+    communities: &[String],
+    ids: &[String],
+) -> Result<Vec<QuarantineRow>, DbError> {
+    let some = quarantine::table.filter(quarantine::id.eq_any(ids)).filter(quarantine::community.eq_any(communities));
+    let ordered = some.order((quarantine::written_ms, quarantine::id));
+    Ok(ordered.select(QuarantineRow::as_select()).load(conn)?)
+}
+
 /// Its bytes as they came.
 pub fn quarantine_bytes(
     conn: &mut AnyConnection,

@@ -63,6 +63,27 @@ fn a_photo_of_a_dismissed_change_waits_no_longer_says_why_and_is_freed_by_its_ow
 }
 
 #[test]
+fn who_decides_about_a_change_looks_at_its_photo_and_nobody_else_does() {
+    let world = World::new();
+    let (he, case) = discharged(&world);
+    let hash = attach(&he, case, 94);
+    he.sync();
+    let path = format!("/v1/attachments/{hash}/thumbnail?document={case}");
+    let look = |login: &str| world.get(&path, Some(&world.token(login))).0;
+    assert_eq!(look("community"), 404, "it has not come yet");
+    send(&he);
+    for (login, status) in
+        [("community", 200), ("street", 200), ("colleague", 404), ("station-head", 404), ("he", 404), ("baihua", 404)]
+    {
+        assert_eq!(look(login), status, "{login}");
+    }
+    let (_, log) = world.get("/v1/audit?action=attachment.read", Some(&world.token("admin")));
+    assert!(log.to_string().contains(&hash), "a look is written down: {log}");
+    decide(&world, "dismiss");
+    assert_eq!(look("community"), 404, "what is dismissed is looked at no more");
+}
+
+#[test]
 fn a_photo_of_a_record_that_was_dismissed_as_a_whole_can_be_asked_about_and_let_go() {
     let world = World::new();
     let (he, _) = discharged(&world);

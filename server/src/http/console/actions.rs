@@ -13,8 +13,7 @@ use super::deeds::holds_of;
 use super::file::{Extra, shown};
 use super::format;
 use super::forms::{self, Refused, Which};
-use super::gate::{Sent, Visitor};
-use super::kept;
+use super::gate::{Owned, Visitor};
 use super::page::{self, Told};
 use super::parts;
 use super::see;
@@ -50,12 +49,9 @@ pub(super) async fn event(
     visitor: Visitor,
     id: web::Path<DocumentId>,
     app: web::Data<App>,
-    sent: Sent,
+    Owned(sent): Owned,
 ) -> Result<HttpResponse, Problem> {
-    let (id, sent) = (id.into_inner(), sent.into_inner());
-    if let Err(problem) = visitor.must_own(&sent) {
-        return kept::once_more(&visitor, &sent, &problem, &app);
-    }
+    let id = id.into_inner();
     let unknown = || Problem::invalid("field_invalid", "there is no such event").field("kind");
     let kind = EventKind::parse(of(&sent, "kind")).filter(|k| k.spec().is_some()).ok_or_else(unknown)?;
     let done = match forms::body(kind, &sent, visitor.words) {
@@ -141,9 +137,8 @@ pub(super) async fn settled(
     visitor: Visitor,
     id: web::Path<DocumentId>,
     app: web::Data<App>,
-    sent: Sent,
+    Owned(sent): Owned,
 ) -> Result<HttpResponse, Problem> {
-    let sent = sent.into_inner();
     let wish = wish(&sent);
     entered(visitor, id.into_inner(), app, (Which::Settle, sent), wish).await
 }
@@ -153,9 +148,8 @@ pub(super) async fn field(
     visitor: Visitor,
     id: web::Path<DocumentId>,
     app: web::Data<App>,
-    sent: Sent,
+    Owned(sent): Owned,
 ) -> Result<HttpResponse, Problem> {
-    let sent = sent.into_inner();
     let path = of(&sent, "path").to_owned();
     let wish = typed(&path, of(&sent, "value")).map(|value| Wish::Fact { path, value });
     entered(visitor, id.into_inner(), app, (Which::Fact, sent), wish).await
@@ -168,9 +162,6 @@ async fn entered(
     (which, sent): (Which, Vec<(String, String)>),
     wish: Result<Wish, Problem>,
 ) -> Result<HttpResponse, Problem> {
-    if let Err(problem) = visitor.must_own(&sent) {
-        return kept::once_more(&visitor, &sent, &problem, &app);
-    }
     // A page that does not say what it showed has seen nothing.
     let seen = of(&sent, "seen").parse().unwrap_or(0);
     let outcome = match wish {

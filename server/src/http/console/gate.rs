@@ -1,10 +1,12 @@
 //! Who looks at a page: the session of a browser in a cookie that no script reads, and the token that every form carries.
 
 use std::future::{Ready, ready};
+use std::pin::Pin;
 
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::cookie::{Cookie, SameSite};
 use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
+use actix_web::error::InternalError;
 use actix_web::middleware::Next;
 use actix_web::{Error, FromRequest, HttpMessage, HttpRequest, HttpResponse, ResponseError, web};
 use base64::Engine as _;
@@ -133,6 +135,30 @@ pub(super) fn foreign() -> Problem {
     let status = actix_web::http::StatusCode::FORBIDDEN;
     Problem::new(status, "form_foreign", "the form does not carry the token of this session")
         .remedy("load the page again")
+}
+
+/// A form that carries the token of this session. One that does not comes back whole, to be looked at and sent once more.
+pub(super) struct Owned(pub(super) Vec<(String, String)>);
+
+impl FromRequest for Owned {
+    type Error = Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Error>>>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let (request, sent) = (request.clone(), Sent::from_request(request, payload));
+        Box::pin(async move {
+            let sent = sent.await?.into_inner();
+            let visitor = Visitor::extract(&request).await?;
+            let app = web::Data::<App>::extract(&request).await?;
+            match visitor.must_own(&sent) {
+                Ok(()) => Ok(Self(sent)),
+                Err(problem) => {
+                    let page = kept::once_more(&visitor, &sent, &problem, &app)?;
+                    Err(InternalError::from_response("a form of another session", page).into())
+                }
+            }
+        })
+    }
 }
 
 impl Visitor {

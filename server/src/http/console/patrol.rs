@@ -19,11 +19,11 @@ use super::actions::{decided, of, wish};
 use super::deeds::{Changes, Deed};
 use super::format::{self, Moment};
 use super::forms::{self, Choice};
-use super::gate::{Sent, Visitor};
-use super::kept;
+use super::gate::{Owned, Visitor};
 use super::lists::{Asked, Wanted};
 use super::page::{self, Frame, Told};
 use super::parts::{self, ConflictView, Fact, PassageView};
+use super::reveal;
 use super::see;
 use super::settle::{self, Outcome};
 use super::words::Words;
@@ -89,6 +89,12 @@ struct Record {
     may: May,
     /// The last entry of the journal that the page shows.
     seen: i64,
+    /// The texts whose numbers may be shown, and what was.
+    veiled: Vec<Choice>,
+    revealed: Vec<Fact>,
+    /// Whether a reason was not accepted, and how it read.
+    is_revealing: bool,
+    reason: String,
     done: bool,
     told: Option<Told>,
 }
@@ -160,16 +166,28 @@ fn around(conn: &mut AnyConnection, principal: &Principal, state: &PatrolState) 
 
 /// What a record is shown with after a form was sent.
 #[derive(Default)]
-struct After {
-    done: bool,
-    status: StatusCode,
-    told: Option<Told>,
-    sent: Vec<(String, String)>,
+pub(super) struct After {
+    pub(super) done: bool,
+    pub(super) status: StatusCode,
+    pub(super) told: Option<Told>,
+    pub(super) sent: Vec<(String, String)>,
+    /// Whether what was sent asked for numbers to be shown.
+    pub(super) is_revealing: bool,
+    /// Numbers that were asked for with a reason, by the path of their text.
+    pub(super) revealed: BTreeMap<String, serde_json::Value>,
 }
 
-async fn shown(visitor: Visitor, id: DocumentId, app: web::Data<App>, after: After) -> Result<HttpResponse, Problem> {
+/// The record, after whatever was sent.
+pub(super) async fn shown(
+    visitor: Visitor,
+    id: DocumentId,
+    app: web::Data<App>,
+    after: After,
+) -> Result<HttpResponse, Problem> {
     let (w, principal) = (visitor.words, visitor.principal.clone());
-    let state = api::record(principal.clone(), web::Path::from(id), app.clone()).await?.into_inner().state;
+    let record = api::record(principal.clone(), web::Path::from(id), app.clone()).await?.into_inner();
+    let (state, may_reveal) = (record.state, record.may_reveal);
+    let veiled = if may_reveal { reveal::veiled_texts(&state, w) } else { Vec::new() };
     let read = state.clone();
     let found = app.run(move |conn| around(conn, &principal, &read)).await?;
     let Around { names, cases, changes, written, place: lies } = found;
@@ -259,6 +277,10 @@ async fn shown(visitor: Visitor, id: DocumentId, app: web::Data<App>, after: Aft
         passages: parts::passages(&state.passages, &person, w),
         may,
         seen: changes.positions.values().copied().max().unwrap_or(0),
+        revealed: reveal::shown_texts(&after.revealed, &veiled, w),
+        veiled,
+        is_revealing: after.is_revealing,
+        reason: if after.is_revealing { of(&after.sent, "reason").to_owned() } else { String::new() },
         done: after.done,
         told: after.told,
     };
@@ -281,12 +303,9 @@ pub(super) async fn settled(
     visitor: Visitor,
     id: web::Path<DocumentId>,
     app: web::Data<App>,
-    sent: Sent,
+    Owned(sent): Owned,
 ) -> Result<HttpResponse, Problem> {
-    let (id, sent) = (id.into_inner(), sent.into_inner());
-    if let Err(problem) = visitor.must_own(&sent) {
-        return kept::once_more(&visitor, &sent, &problem, &app);
-    }
+    let id = id.into_inner();
     // A page that does not say what it showed has seen nothing.
     let seen = of(&sent, "seen").parse().unwrap_or(0);
     let outcome = match wish(&sent) {
@@ -316,12 +335,9 @@ pub(super) async fn event(
     visitor: Visitor,
     id: web::Path<DocumentId>,
     app: web::Data<App>,
-    sent: Sent,
+    Owned(sent): Owned,
 ) -> Result<HttpResponse, Problem> {
-    let (id, sent) = (id.into_inner(), sent.into_inner());
-    if let Err(problem) = visitor.must_own(&sent) {
-        return kept::once_more(&visitor, &sent, &problem, &app);
-    }
+    let id = id.into_inner();
     let body = [("hazard", of(&sent, "body.hazard").trim()), ("note", of(&sent, "body.note").trim())];
     let body = body.into_iter().filter(|(_, v)| !v.is_empty()).map(|(n, v)| (n.to_owned(), forms::plain(v).into()));
     let body: Body = body.collect();
@@ -332,7 +348,7 @@ pub(super) async fn event(
         Ok(_) => Ok(see(&format!("/patrols/{id}?done=1"))),
         Err(problem) => {
             let told = Some(page::told(&problem, visitor.words));
-            shown(visitor, id, app, After { status: problem.status_code(), told, sent, done: false }).await
+            shown(visitor, id, app, After { status: problem.status_code(), told, sent, ..After::default() }).await
         }
     }
 }

@@ -138,16 +138,30 @@ fn event(line: &str, named: &Named, w: Words) -> Option<Deed> {
     Some(Deed { label: w.event(&kind), before: None, after: Some(said.join(" · ")).filter(|t| !t.is_empty()) })
 }
 
-/// The hash of the file that a line attaches, and what is said of it.
-pub(super) fn file(line: &str) -> Option<(&str, Vec<(&str, FieldValue)>)> {
-    let rest = line.strip_prefix("attachment ")?;
-    let (hash, told) = rest.split_once(": ").unwrap_or((rest, ""));
-    sync_core::attachments::is_content_hash(hash).then(|| (hash, pairs(told)))
+/// The hash of the file that a line attaches, and what is said of it. Where a change does not fit its document, the line is what it wrote:
+/// the hash with all that is said of the file as JSON.
+fn file(line: &str) -> Option<(&str, Vec<(String, FieldValue)>)> {
+    let is_hash = |text: &&str| sync_core::attachments::is_content_hash(text);
+    if let Some(rest) = line.strip_prefix("attachment ") {
+        let (hash, told) = rest.split_once(": ").unwrap_or((rest, ""));
+        let told = pairs(told).into_iter().map(|(key, v)| (key.to_owned(), v)).collect();
+        return Some((hash, told)).filter(|(hash, _)| is_hash(hash));
+    }
+    let (hash, value) = pairs(line).pop().filter(|(hash, _)| is_hash(hash))?;
+    let told: BTreeMap<String, FieldValue> = serde_json::from_str(value.as_str()?).ok()?;
+    Some((hash, told.into_iter().collect()))
+}
+
+/// The hash of the photo that a line attaches.
+pub(super) fn photo(line: &str) -> Option<&str> {
+    let (hash, told) = file(line)?;
+    let media = told.iter().find(|(key, _)| key == "media_type")?.1.as_str()?;
+    media.starts_with("image/").then_some(hash)
 }
 
 /// What a file is: its name, its kind, its size.
-fn attached(told: &[(&str, FieldValue)], w: Words) -> String {
-    let of = |name: &str| told.iter().find(|(key, _)| *key == name).map(|(_, v)| v);
+fn attached(told: &[(String, FieldValue)], w: Words) -> String {
+    let of = |name: &str| told.iter().find(|(key, _)| key == name).map(|(_, v)| v);
     let media = of("media_type").and_then(|v| v.as_str());
     let parts = [
         of("name").and_then(|v| v.as_str()).map(str::to_owned),
@@ -230,6 +244,9 @@ mod tests {
         let photo = format!("attachment {hash}: name = \"楼梯口.jpg\", media_type = \"image/jpeg\", bytes = 2048");
         assert_eq!(said(&photo), ("+ 附件".into(), Some("楼梯口.jpg · 照片 · 3 KB".into())));
         assert_eq!(said(&format!("attachment {hash}")), ("+ 附件".into(), Some("文件".into())));
+        // As it was written, where the change does not fit its document.
+        let raw = r#"{\"name\":\"楼梯口.jpg\",\"media_type\":\"image/jpeg\",\"bytes\":2048}"#;
+        assert_eq!(said(&format!("{hash} = \"{raw}\"")), said(&photo));
         assert_eq!(
             said(&format!("event report_in: whistle = \"{HE}\", department = \"城管\"")).1.as_deref(),
             Some("所应的吹哨 案卷中的另一项 · 部门 城管")

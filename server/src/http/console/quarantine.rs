@@ -11,17 +11,17 @@ use sync_core::shape::DocumentKind;
 use super::deeds::Deed;
 use super::format::{self, Moment};
 use super::forms::Choice;
-use super::gate::{Sent, Visitor};
+use super::gate::{Owned, Visitor};
 use super::lists::{self, Asked, Wanted};
 use super::page::{self, Frame, Told};
 use super::preview::{self, Named};
 use super::see;
 use crate::app::App;
 use crate::db::AnyConnection;
-use crate::http::cases::visible;
 use crate::http::extract::Principal;
 use crate::http::problem::Problem;
 use crate::http::quarantine::{self as api, DecisionRequest};
+use crate::objects::refs::{self, Standing};
 use crate::objects::uploads;
 use crate::queries::{QuarantineFilter, QuarantineRow};
 
@@ -35,6 +35,8 @@ struct Row {
     lines: Vec<Deed>,
     /// Photos that may be shown, by their hashes.
     pictures: Vec<String>,
+    /// Whether it names photos that are not shown.
+    has_more_photos: bool,
     written: Moment,
     received: Moment,
     state: String,
@@ -80,23 +82,27 @@ impl Quarantine {
 struct Entry {
     frame: Frame,
     row: Row,
+    /// What the same decision is about.
+    together: Vec<Row>,
     told: Option<Told>,
     reason: String,
 }
 
+impl Entry {
+    /// Whether the reason was not accepted: the only thing that can be typed here.
+    fn is_blamed(&self) -> bool {
+        self.told.as_ref().is_some_and(|told| told.field.is_some())
+    }
+}
+
 async fn rows(app: &web::Data<App>, visitor: &Visitor, items: Vec<QuarantineRow>) -> Result<Vec<Row>, Problem> {
-    let (w, now_ms, who) = (visitor.words, app.now_ms(), visitor.principal.clone());
-    let read = items.clone();
-    let found = app.run(move |conn| -> Result<_, Problem> {
-        let named = Named::of(conn, &read, now_ms)?;
-        let pictures = read.iter().map(|q| pictures(conn, &who, q)).collect::<Result<Vec<_>, Problem>>()?;
-        Ok((named, pictures))
-    });
-    let (named, pictures) = found.await?;
-    let row = |(q, pictures): (QuarantineRow, Vec<String>)| Row {
+    let (w, now_ms, read) = (visitor.words, app.now_ms(), items.clone());
+    let named = app.run(move |conn| Named::of(conn, &read, now_ms)).await?;
+    let row = |q: QuarantineRow| Row {
         author: named.person(&q.author, w),
         lines: q.preview.lines().map(|line| preview::words(line, preview::kind_of(&q.kind), &named, w)).collect(),
-        pictures,
+        pictures: Vec::new(),
+        has_more_photos: false,
         written: format::moment(q.written_ms),
         received: format::moment(q.received_ms),
         state: w.of_code("qstate", &q.state),
@@ -109,22 +115,29 @@ async fn rows(app: &web::Data<App>, visitor: &Visitor, items: Vec<QuarantineRow>
         detail: q.detail,
         reason: q.reason,
     };
-    Ok(items.into_iter().zip(pictures).map(row).collect())
+    Ok(items.into_iter().map(row).collect())
 }
 
-/// The photos of a row that the record has, too, and that the visitor may see there: a refused change opens nothing by what it names.
-fn pictures(conn: &mut AnyConnection, who: &Principal, row: &QuarantineRow) -> Result<Vec<String>, Problem> {
-    let hashes: Vec<&str> = row.preview.lines().filter_map(preview::file).map(|(hash, _)| hash).collect();
-    let Ok(document) = row.document.parse::<DocumentId>() else { return Ok(Vec::new()) };
-    if hashes.is_empty() || row.kind != DocumentKind::Case.as_str() {
-        return Ok(Vec::new());
-    }
-    match visible(conn, who, document, DocumentKind::Case) {
-        Ok(place) if place.community.as_str() == row.community => {}
-        _ => return Ok(Vec::new()),
-    }
+/// The photos of a row, and which of them were handed in and may be looked at: a refused change opens nothing by what it names.
+fn pictures(
+    conn: &mut AnyConnection,
+    who: &Principal,
+    row: &QuarantineRow,
+) -> Result<(Vec<String>, Vec<String>), Problem> {
+    let named: Vec<String> = row.preview.lines().filter_map(preview::photo).map(str::to_owned).collect();
+    let Some(document) = row.document.parse::<DocumentId>().ok().filter(|_| row.kind == DocumentKind::Case.as_str())
+    else {
+        return Ok((named, Vec::new()));
+    };
     let there = uploads::readable_in(conn, document)?;
-    Ok(hashes.into_iter().filter(|hash| there.contains(*hash)).map(str::to_owned).collect())
+    let mut shown = Vec::new();
+    for hash in named.iter().filter(|hash| there.contains(*hash)) {
+        let standing = refs::standing(conn, &who.subject, who.user, document, hash)?;
+        if matches!(standing, Standing::Reader | Standing::Decider) {
+            shown.push(hash.clone());
+        }
+    }
+    Ok((named, shown))
 }
 
 /// What waits, unless the address says otherwise.
@@ -191,10 +204,15 @@ async fn one(
     let w = visitor.words;
     let found = api::entry(visitor.principal.clone(), web::Path::from(id), app.clone()).await?.into_inner();
     let gone = || Problem::not_found("there is no such entry");
-    let row = rows(&app, &visitor, vec![found]).await?.pop().ok_or_else(gone)?;
+    let (who, read) = (visitor.principal.clone(), found.row.clone());
+    let (named, shown) = app.run(move |conn| pictures(conn, &who, &read)).await?;
+    let mut together = rows(&app, &visitor, [vec![found.row], found.together].concat()).await?.into_iter();
+    let mut row = together.next().ok_or_else(gone)?;
+    row.has_more_photos = row.state_code == "waiting" && shown.len() < named.len();
+    row.pictures = shown;
     let mut frame = Frame::new(&visitor, "quarantine", w.t("quarantine-title"), app.now_ms());
     frame.path = format!("/quarantine/{}", row.id);
-    page::answer_as(&Entry { frame, row, told, reason }, status)
+    page::answer_as(&Entry { frame, row, together: together.collect(), told, reason }, status)
 }
 
 /// One entry.
@@ -211,9 +229,8 @@ pub(super) async fn decide(
     visitor: Visitor,
     path: web::Path<(String, String)>,
     app: web::Data<App>,
-    sent: Sent,
+    Owned(sent): Owned,
 ) -> Result<HttpResponse, Problem> {
-    visitor.must_own(&sent)?;
     let (id, decision) = path.into_inner();
     let reason = sent.iter().find(|(n, _)| n == "reason").map_or("", |(_, v)| v.trim()).to_owned();
     let request = web::Json(DecisionRequest { reason: Some(reason.clone()).filter(|r| !r.is_empty()) });

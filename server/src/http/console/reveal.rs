@@ -1,21 +1,24 @@
-//! Masked numbers of a case shown: one person at a time, each by a button of its own, with a reason that is logged before the answer
-//! leaves.
+//! Masked numbers shown: one person of a case or one text of a patrol record at a time, each by a button of its own, with a reason that
+//! is logged before the answer leaves.
+
+use std::collections::BTreeMap;
 
 use actix_web::http::StatusCode;
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpResponse, ResponseError as _, web};
 use serde_json::json;
 use sync_core::case::CaseState;
 use sync_core::ids::DocumentId;
+use sync_core::patrol::PatrolState;
 use sync_core::shape::DocumentKind;
 
 use super::actions::{again, of};
 use super::file::{Extra, shown};
 use super::format;
 use super::forms::{Choice, Which};
-use super::gate::{Sent, Visitor};
-use super::kept;
+use super::gate::{Owned, Visitor};
 use super::page;
 use super::parts::{self, Fact};
+use super::patrol::{self, After};
 use super::words::Words;
 use crate::app::App;
 use crate::http::cases::visible;
@@ -51,6 +54,59 @@ pub(super) fn veiled(state: &CaseState, w: Words) -> Vec<Choice> {
     parties.map(party).chain(reporter).chain(texts).collect()
 }
 
+/// Which texts of a patrol record are masked as somebody sees it, by their paths.
+pub(super) fn veiled_texts(state: &PatrolState, w: Words) -> Vec<Choice> {
+    let hidden = |v: &serde_json::Value| v.as_str().is_some_and(|t| t.contains(HIDDEN));
+    let mut all = Vec::new();
+    if state.notes.contains(HIDDEN) {
+        all.push(Choice { value: "notes".into(), label: parts::text_label("notes", w) });
+    }
+    for (path, _) in state.fields.iter().filter(|(_, v)| hidden(v)) {
+        let item = path.strip_prefix("checklist.").and_then(|rest| rest.strip_suffix(".note"));
+        let label = item.map_or_else(|| w.field(path), |item| w.code("checklist", item));
+        all.push(Choice { value: path.clone(), label });
+    }
+    for (collection, items, heading) in
+        [("hazards", &state.hazards, "patrol-hazards"), ("cases", &state.cases, "patrol-cases")]
+    {
+        for (id, item) in items {
+            let kind = item.fields.get("kind").and_then(|v| v.as_str());
+            let what = kind.map_or_else(|| w.t(heading), |code| w.code("hazard_kind", code));
+            all.extend(item.fields.iter().filter(|(_, v)| hidden(v)).map(|(name, _)| Choice {
+                value: format!("{collection}.{id}.{name}"),
+                label: format!("{what} · {}", w.of_code("item", name)),
+            }));
+        }
+    }
+    all
+}
+
+/// What was shown of a patrol record, each by what its button said.
+pub(super) fn shown_texts(values: &BTreeMap<String, serde_json::Value>, veiled: &[Choice], w: Words) -> Vec<Fact> {
+    let label = |path: &str| veiled.iter().find(|v| v.value == path).map_or_else(|| w.field(path), |v| v.label.clone());
+    values.iter().map(|(path, v)| Fact::plain(label(path), format::value(v, None, w))).collect()
+}
+
+/// Shows the numbers in one text of a patrol record.
+pub(super) async fn reveal_patrol(
+    visitor: Visitor,
+    id: web::Path<DocumentId>,
+    app: web::Data<App>,
+    Owned(sent): Owned,
+) -> Result<HttpResponse, Problem> {
+    let id = id.into_inner();
+    let asked = json!({ "reason": of(&sent, "reason").trim(), "fields": [of(&sent, "who")] });
+    let who = visitor.principal.clone();
+    let after = match persons::reveal_patrol(who, web::Path::from(id), web::Json(asked), app.clone()).await {
+        Ok(revealed) => After { revealed: revealed.into_inner().values, ..After::default() },
+        Err(problem) => {
+            let told = Some(page::told(&problem, visitor.words));
+            After { status: problem.status_code(), told, sent, is_revealing: true, ..After::default() }
+        }
+    };
+    patrol::shown(visitor, id, app, after).await
+}
+
 /// Whether a name is that of a text, not of a register.
 fn is_text(name: &str) -> bool {
     name == "narrative" || name.starts_with("statements.")
@@ -69,12 +125,9 @@ pub(super) async fn reveal(
     visitor: Visitor,
     id: web::Path<DocumentId>,
     app: web::Data<App>,
-    sent: Sent,
+    Owned(sent): Owned,
 ) -> Result<HttpResponse, Problem> {
-    let (id, sent) = (id.into_inner(), sent.into_inner());
-    if let Err(problem) = visitor.must_own(&sent) {
-        return kept::once_more(&visitor, &sent, &problem, &app);
-    }
+    let id = id.into_inner();
     let (who, wanted) = (visitor.principal.clone(), of(&sent, "who").to_owned());
     let found = app.run(move |conn| -> Result<_, Problem> {
         visible(conn, &who, id, DocumentKind::Case)?;
