@@ -237,7 +237,7 @@ fn step(
         }
         Edit::Attach { hash, name, media_type, bytes, taken_ms, location } => {
             let by = user_of(pen);
-            check(pen, place, &Touch::Attachment { hash: hash.clone(), by: Some(by) }, "attach")?;
+            check(pen, place, &Touch::Attachment { hash: hash.clone(), by: Some(by), name: name.clone() }, "attach")?;
             if let Some(field) = [("name", name), ("media_type", media_type)].iter().find(|(_, v)| !is_storable(v)) {
                 return Err(EditError::InvalidValue {
                     field: field.0.to_owned(),

@@ -81,6 +81,8 @@ pub struct Store {
 }
 
 const READERS_MAX: usize = 4;
+/// Statements that a connection keeps prepared: all that a sync needs, so that none is read anew each time.
+const STATEMENTS_MAX: usize = 256;
 
 impl Store {
     /// Opens or creates a store. The key comes from the platform's key store.
@@ -178,6 +180,7 @@ impl Store {
 }
 
 fn unlock(conn: &Connection, pragma: &str) -> Result<(), StoreError> {
+    conn.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
     // A wrong key is an error of the caller, told by our own error type.
     conn.execute_batch("PRAGMA cipher_log_level = NONE;")?;
     conn.execute_batch(pragma)?;

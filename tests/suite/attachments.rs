@@ -10,6 +10,7 @@ mod policy;
 mod possession;
 mod room;
 mod s3;
+mod shared;
 mod thumbnails;
 mod uploads;
 mod vouched;

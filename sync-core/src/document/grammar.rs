@@ -64,6 +64,8 @@ pub enum Touch {
         hash: String,
         /// Who, as the entry says.
         by: Option<UserId>,
+        /// What he calls it.
+        name: String,
     },
     /// Writes what only the server may write.
     Server,
@@ -357,12 +359,13 @@ impl Walk<'_> {
                 "an attachment is named by the 64 hexadecimal digits of its SHA-256",
             ));
         }
-        if !op.pred.is_empty() || self.exists(op, key) {
+        // The same photo may come from several people who did not know of each other: each entry stands beside the others.
+        let is_here = |t: &Touch| matches!(t, Touch::Attachment { hash, .. } if hash == key);
+        if !op.pred.is_empty() || self.touches.iter().any(is_here) {
             return Err(refuse(RefusalCode::WrittenOnce, "an attachment is entered once"));
         }
         let entry = entries::attachment(value, self.trust)?;
-        self.written.push((object_at(op), key.to_owned()));
-        self.touches.push(Touch::Attachment { hash: key.to_owned(), by: Some(entry.by) });
+        self.touches.push(Touch::Attachment { hash: key.to_owned(), by: Some(entry.by), name: entry.name });
         Ok(())
     }
 

@@ -324,10 +324,20 @@ impl Document {
         entries.filter_map(|(actor, user)| Some((ActorId::from_hex(&actor).ok()?, user.parse().ok()?))).collect()
     }
 
-    /// What is attached, by content hash.
+    /// What is attached, by content hash. Where several people attached the same without knowing of each other, the first entry in the
+    /// order of the operations stands; what the others called it is in the history.
     pub fn attachments(&self) -> BTreeMap<String, crate::case::Attachment> {
-        let entries = self.strings("attachments").into_iter();
-        entries.filter_map(|(hash, text)| Some((hash, serde_json::from_str(&text).ok()?))).collect()
+        let Some(map) = root_child(&self.inner, "attachments") else { return BTreeMap::new() };
+        let first = |hash: &str| {
+            let entries = self.inner.get_all(&map, hash).ok()?;
+            let (entry, _) = entries.into_iter().min_by(|(_, a), (_, b)| a.cmp(b))?;
+            serde_json::from_str(entry.as_str()?).ok()
+        };
+        self.inner
+            .keys(&map)
+            .filter_map(|hash| Some((first(&hash)?, hash)))
+            .map(|(entry, hash)| (hash, entry))
+            .collect()
     }
 
     /// Every change in an order in which each comes after what it depends on.

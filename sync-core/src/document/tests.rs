@@ -226,3 +226,32 @@ fn what_a_change_did_and_what_its_author_saw_before_is_told_by_the_document_in_w
     }
     assert_eq!(document.did(ChangeHash([7; 32])), None);
 }
+
+#[test]
+fn the_same_photo_from_two_who_did_not_know_of_each_other_stands_once_and_each_is_told_by_his_name_for_it() {
+    let hash = "ab".repeat(32);
+    let attach = |name: &str| Edit::Attach {
+        hash: hash.clone(),
+        name: name.into(),
+        media_type: "image/jpeg".into(),
+        bytes: 9,
+        taken_ms: None,
+        location: None,
+    };
+    let (document, elsewhere) = apart(vec![], vec![attach("楼梯口.jpg")], vec![attach("现场.jpg"), say("有争吵。")]);
+    assert_eq!(document.attachments().keys().collect::<Vec<_>>(), [&hash]);
+    assert_eq!(document.attachments()[&hash].name, "楼梯口.jpg", "whichever copy is asked");
+    assert_eq!(fold_case(&elsewhere).narrative, "有争吵。", "what came along with it is there too");
+    let all = document.history().into_iter().flat_map(|change| document.did(change.hash).expect("it stands there"));
+    let names = all.filter_map(|touch| match touch {
+        Touch::Attachment { name, .. } => Some(name),
+        _ => None,
+    });
+    assert_eq!(
+        names.collect::<std::collections::BTreeSet<_>>(),
+        ["楼梯口.jpg".to_owned(), "现场.jpg".to_owned()].into()
+    );
+    // Who knows of it enters nothing.
+    let mut known = document;
+    assert!(apply(&mut known, &[attach("又一张.jpg")], &pen(&supervisor(1), 2, 4_000)).unwrap().change.is_none());
+}

@@ -14,7 +14,7 @@ pub fn due(conn: &Connection, before_ms: i64, now_ms: i64, limit: u32) -> Result
     let over: Vec<String> = over.chain([PatrolStatus::Done.as_str()]).map(|word| format!("'{word}'")).collect();
     let mut statement = conn.prepare_cached(&format!(
         "SELECT d.id, d.snapshot_bytes + d.tail_bytes FROM list l JOIN documents d ON d.id = l.document \
-         WHERE l.status IN ({}) AND l.changed_ms < ?1 AND l.needs_review = 0 AND l.conflicts = 0 AND l.passages = 0 \
+         WHERE l.away_ms IS NULL AND l.status IN ({}) AND l.changed_ms < ?1 AND l.needs_review = 0 AND l.conflicts = 0 AND l.passages = 0 \
          AND d.synced_ms IS NOT NULL \
          AND NOT EXISTS (SELECT 1 FROM kept k WHERE k.document = d.id AND k.until_ms > ?2) \
          AND NOT EXISTS (SELECT 1 FROM outbox o WHERE o.document = d.id) \

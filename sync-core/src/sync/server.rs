@@ -355,10 +355,10 @@ pub fn preview(kind: DocumentKind, bytes: &[u8], scratch: &mut Option<Document>)
             let body: Vec<String> = event.body.iter().map(|(k, v)| format!("{k} = {v}")).collect();
             format!("{}: {}", describe(touch), body.join(", ")).trim_end_matches(": ").to_owned()
         }
-        Touch::Attachment { hash, .. } => match scratch.as_ref().and_then(|d| d.attachments().remove(hash)) {
+        Touch::Attachment { hash, name, .. } => match scratch.as_ref().and_then(|d| d.attachments().remove(hash)) {
             Some(file) => {
                 let text = |t: &str| serde_json::Value::from(t);
-                let told = format!("name = {}, media_type = {}", text(&file.name), text(&file.media_type));
+                let told = format!("name = {}, media_type = {}", text(name), text(&file.media_type));
                 format!("{}: {told}, bytes = {}", describe(touch), file.bytes)
             }
             None => describe(touch),

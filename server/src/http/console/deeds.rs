@@ -61,7 +61,6 @@ pub(super) struct Changes {
     pub(super) positions: BTreeMap<ChangeHash, i64>,
     /// Areas by code, cases by id.
     names: BTreeMap<String, String>,
-    attachments: BTreeMap<String, String>,
 }
 
 /// What a register of a document holds; `None` for one that there is not.
@@ -143,8 +142,7 @@ impl Changes {
             }
         }
         let codes: Vec<String> = codes.into_iter().collect();
-        let attachments = document.attachments().into_iter().map(|(hash, a)| (hash, sight.text(&a.name)));
-        Ok(Self { all: changes, positions, names: areas::names(conn, &codes)?, attachments: attachments.collect() })
+        Ok(Self { all: changes, positions, names: areas::names(conn, &codes)? })
     }
 
     /// Has documents called by their titles instead of their ids.
@@ -183,11 +181,9 @@ impl Changes {
                 let said: Vec<String> = values.chain([text.clone()]).filter(|t| !t.is_empty()).collect();
                 Deed { label: format!("+ {}", w.group(collection)), before: None, after: Some(said.join(" · ")) }
             }
-            Act::Attached(hash) => Deed {
-                label: format!("+ {}", w.t("case-attachments")),
-                before: None,
-                after: Some(self.attachments.get(hash).unwrap_or(hash).clone()),
-            },
+            Act::Attached(name) => {
+                Deed { label: format!("+ {}", w.t("case-attachments")), before: None, after: Some(name.clone()) }
+            }
         }
     }
 }
@@ -229,7 +225,7 @@ fn acts(document: &Document, info: &ChangeInfo, touches: &[Touch], sight: &Sight
                 before: sight.text(&document.text_at(name, &info.deps).unwrap_or_default()),
                 after: sight.text(&document.text_at(name, &[info.hash]).unwrap_or_default()),
             }),
-            Touch::Attachment { hash, .. } => acts.push(Act::Attached(hash.clone())),
+            Touch::Attachment { name, .. } => acts.push(Act::Attached(sight.text(name))),
             Touch::Create { .. } | Touch::Event { .. } | Touch::Server | Touch::Unknown => {}
         }
     }
