@@ -277,8 +277,12 @@ impl Browser {
         self.resize(SIZES[0].1, SIZES[0].2);
     }
 
-    /// Asks axe about the page as it stands.
+    /// Asks axe about the page as it stands; and whether it makes anybody read an id.
     pub fn accessible(&self, name: &str) {
+        let ids = self.script(
+            "return document.body.innerText.match(/[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/g)",
+        );
+        assert!(ids.is_null(), "{name} shows ids: {ids}");
         let told = self.violations();
         assert!(told.is_empty(), "{name}:\n{}", told.join("\n"));
     }

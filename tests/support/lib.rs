@@ -44,14 +44,29 @@ pub fn biyan() -> AreaCode {
 pub fn program() -> PathBuf {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     let build = || {
-        let mut cargo = Command::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".into()));
-        // Both packages: the same features, and so the same build, as that of the tests themselves.
-        cargo.args(["build", "--quiet", "--locked", "-p", "server", "-p", "tests", "--bin", "fengqiao"]);
-        assert!(cargo.status().unwrap().success(), "the program was not built");
+        build_program();
         let here = std::env::current_exe().unwrap();
         here.parent().unwrap().with_file_name(format!("fengqiao{}", std::env::consts::EXE_SUFFIX))
     };
     BUILT.get_or_init(build).clone()
+}
+
+/// Builds the program as this one is built: with or without optimisation.
+pub fn build_program() {
+    let mut cargo = Command::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".into()));
+    // Both packages: the same features, and so the same build, as that of the tests themselves.
+    cargo.args(["build", "--quiet", "--locked", "-p", "server", "-p", "tests", "--bin", "fengqiao"]);
+    if !cfg!(debug_assertions) {
+        cargo.arg("--release");
+    }
+    // What cargo told this program of its package is not for the build: `ring` asks for it, and would be built anew each time that the
+    // one who asks is another, with the half of the tree that rests on it.
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(|n| n.starts_with("CARGO_PKG_") || n.starts_with("CARGO_MANIFEST_")) {
+            cargo.env_remove(name);
+        }
+    }
+    assert!(cargo.status().unwrap().success(), "the program was not built");
 }
 
 /// A server with the demo's areas and people, at nine o'clock on 17 May 2019.

@@ -8,14 +8,7 @@ use std::time::{Duration, Instant};
 
 /// The program, built as it is now.
 pub(crate) fn program() -> PathBuf {
-    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
-    let mut build = Command::new(cargo);
-    // Both packages: the same features, and so the same build, as that of the benchmark itself.
-    build.args(["build", "--quiet", "--locked", "-p", "server", "-p", "tests", "--bin", "fengqiao"]);
-    if !cfg!(debug_assertions) {
-        build.arg("--release");
-    }
-    assert!(build.status().expect("cargo runs").success(), "the server was not built");
+    tests::build_program();
     let own = std::env::current_exe().expect("this program has a path");
     own.with_file_name("fengqiao")
 }

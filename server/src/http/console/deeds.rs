@@ -158,6 +158,7 @@ impl Changes {
 
     fn value(&self, kind: DocumentKind, path: &str, value: &FieldValue, w: Words) -> String {
         match (holds_of(kind, path), value.as_str()) {
+            (Some(Holds::Document), Some(_)) if path == "report.patrol" => w.t("patrol-title"),
             (Some(Holds::Area | Holds::Document), Some(code)) => {
                 self.names.get(code).cloned().unwrap_or_else(|| code.to_owned())
             }
