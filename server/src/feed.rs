@@ -292,23 +292,25 @@ fn follow(
             passages.insert(id, (place, passage));
         }
         // Only what is for this phone is read.
-        let steps = keys.iter().filter_map(|key| Some((key.position, step(asker, key, &passages)?)));
-        let steps: BTreeMap<i64, Step<'_>> = steps.collect();
-        let plain = steps.iter().filter(|(_, step)| matches!(step, Step::Change(_))).map(|(position, _)| *position);
+        let steps: Vec<_> = keys.iter().map(|key| (key.position, step(asker, key, &passages))).collect();
+        let plain =
+            steps.iter().filter(|(_, step)| matches!(step, Some(Step::Change(_)))).map(|(position, _)| *position);
         let mut changes = journal::handed_at(conn, &cursor.community, &plain.collect::<Vec<_>>())?;
-        for key in &keys {
-            cursor.position = key.position;
-            match steps.get(&key.position) {
+        for (position, step) in steps {
+            cursor.position = position;
+            match step {
                 None => {}
                 Some(Step::Forget(place)) => feed.purge.documents.push(place.document),
                 Some(Step::Whole(place)) => {
                     let all = journal::of_document(conn, place.document)?.into_iter();
-                    let all = all.filter(|e| e.position <= key.position).map(|e| e.bytes).collect();
+                    let all = all.filter(|e| e.position <= position).map(|e| e.bytes).collect();
                     feed.deliver(place.document, place.kind, &cursor.community, all);
                 }
                 Some(Step::Change(place)) => {
-                    let change = changes.remove(&key.position).into_iter().collect();
-                    feed.deliver(place.document, place.kind, &cursor.community, change);
+                    // What was erased since its key was read has no bytes any more, and nothing is delivered of it.
+                    if let Some(change) = changes.remove(&position).filter(|bytes| !bytes.is_empty()) {
+                        feed.deliver(place.document, place.kind, &cursor.community, vec![change]);
+                    }
                 }
             }
             if feed.full() {
