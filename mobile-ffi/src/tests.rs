@@ -210,7 +210,8 @@ fn what_a_busy_server_asks_for_is_obeyed_without_asking_again_also_by_an_app_tha
     let again = PhoneLibrary::open(path, vec![7; 32], None).unwrap();
     assert!((20_000..=31_000).contains(&told(&again)));
     again.sync_put_off("Fri, 17 May 2019 01:10:00 GMT".into(), "Fri, 17 May 2019 01:00:00 GMT".into()).unwrap();
-    assert!((595_000..=601_000).contains(&told(&again)), "a date counts from the date of the answer");
+    // Sent away for the second time in a row: up to four seconds of its own come on top.
+    assert!((595_000..=604_000).contains(&told(&again)), "a date counts from the date of the answer");
 }
 
 #[test]
