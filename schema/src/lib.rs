@@ -35,6 +35,7 @@ pub const PHONE_MIGRATIONS: &[&str] = &[
     include_str!("../migrations/phone/0016_fetched/up.sql"),
     include_str!("../migrations/phone/0017_thumbnails/up.sql"),
     include_str!("../migrations/phone/0018_leaving/up.sql"),
+    include_str!("../migrations/phone/0019_receipts/up.sql"),
 ];
 /// Areas and people of the demo, in the form of an import file.
 pub const DEMO_IMPORT: &str = include_str!("../demo/import.toml");

@@ -64,7 +64,7 @@ impl From<diesel::result::Error> for MergeError {
     }
 }
 
-/// Merges a verified bundle. `subject` holds every role that its author ever had.
+/// Merges a verified bundle. `subject` holds every role that its author ever had; `is_last`: it is the last word of its phone.
 pub fn bundle(
     conn: &mut AnyConnection,
     context: &Context<'_>,
@@ -72,6 +72,7 @@ pub fn bundle(
     subject: &Subject,
     device: &Device,
     tokens: &[i64],
+    is_last: bool,
 ) -> Result<Vec<PushResult>, DbError> {
     let bundle = &opened.bundle;
     let codes: Vec<AreaCode> = bundle.entries.iter().map(|e| e.community.clone()).collect();
@@ -87,7 +88,7 @@ pub fn bundle(
             (entry, readings),
             subject,
             device,
-            tokens,
+            (tokens, is_last),
             &own_actors,
             &known,
             &mut shelf,
@@ -106,7 +107,7 @@ fn document_entry(
     (entry, readings): (&BundleEntry, &[Reading]),
     subject: &Subject,
     device: &Device,
-    tokens: &[i64],
+    (tokens, is_last): (&[i64], bool),
     own_actors: &BTreeSet<ActorId>,
     known: &BTreeSet<AreaCode>,
     shelf: &mut Shelf,
@@ -129,6 +130,7 @@ fn document_entry(
         former: shelf.former.get(&entry.document).map_or(&[], Vec::as_slice),
         quarantined: standing,
         now_ms: context.now_ms,
+        is_last,
     };
     let before = document.as_ref().map(Place::of);
     let mut verdict = server::judge(&mut document, entry, readings, &bench);

@@ -188,11 +188,11 @@ fn members<'a>(all: &'a [(Row, Option<Decoded>)], inside: &BTreeSet<&str>) -> im
     all.iter().filter(|(r, _)| inside.contains(r.id.as_str())).filter_map(|(_, d)| d.as_ref())
 }
 
-/// Refused for who wrote it, where or when; a supervisor can answer for that.
+/// Refused for who wrote it, where or when; a supervisor can answer for that. What a phone said last, on ground that was not here, may
+/// have it by now.
 fn acceptable(code: &str) -> bool {
-    [RefusalCode::NotAllowed, RefusalCode::ForeignArea, RefusalCode::Revoked, RefusalCode::DependsOnRefused]
-        .iter()
-        .any(|c| c.as_str() == code)
+    use RefusalCode::{DependsOnRefused, ForeignArea, MissingDependency, NotAllowed, Revoked};
+    [NotAllowed, ForeignArea, Revoked, DependsOnRefused, MissingDependency].iter().any(|c| c.as_str() == code)
 }
 
 /// What a supervisor's word cannot make good: an actor of somebody else, another name under the words, the server's own entries.

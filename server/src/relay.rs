@@ -204,7 +204,7 @@ fn settle(app: &App, conn: &mut AnyConnection, container: &Container, content: &
     let (mut bundles, mut taken, mut others) = (Vec::new(), Vec::new(), 0);
     for (signed, opened) in content.bundles.iter().zip(&opened) {
         let results = match opened {
-            Ok(opened) => take_bundle(conn, &context, signed, opened, &time_keys)?,
+            Ok(opened) => take_bundle(conn, &context, signed, opened, &time_keys, false)?,
             Err(refusal) => Err(refusal.clone()),
         };
         match results {

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use diesel::prelude::*;
 use sync_core::error::{Refusal, RefusalCode};
 use sync_core::ids::{AreaCode, DeviceId, DocumentId, JournalId};
+use sync_core::relay::receipt::Receipt;
 use sync_core::sync::pledge::{Resupplied, Resupply};
 use sync_core::sync::wire::{SyncRequest, SyncResponse};
 
@@ -112,29 +113,44 @@ pub fn take(app: &App, device: DeviceId, resupply: Option<&Resupply>) -> Result<
     })
 }
 
-/// What the pledges prove, and why one of them does not.
+/// What the pledges and receipts prove, and why one of them does not.
 fn proof(app: &App, conn: &mut AnyConnection, resupply: &Resupply) -> Result<Proof, DbError> {
     let lives = lives(conn, app.journal)?;
     let keys = app.relay_keys(conn)?.public();
     let mut proof = Proof { pledged: BTreeSet::new(), at_ms: 0, fault: None };
-    for pledge in &resupply.pledges {
-        let fault = if !pledge.is_genuine(&keys) {
-            Refusal::new(RefusalCode::ForgedPledge, "a pledge is not signed by a key that this server knows")
-        } else if !lives.contains(&pledge.journal) {
-            let detail = format!(
-                "a pledge is of journal {}, of which this server does not know that it was its own; \
-                 if it was, run `fengqiao restore know {}`",
-                pledge.journal, pledge.journal
-            );
-            Refusal::new(RefusalCode::ForeignJournal, detail)
-        } else {
-            proof.pledged.extend(pledge.hashes());
-            proof.at_ms = proof.at_ms.max(pledge.at_ms);
-            continue;
+    let pledges = resupply.pledges.iter().map(|p| match p.is_genuine(&keys) {
+        true => Ok((p.journal, p.at_ms, p.hashes().collect::<Vec<_>>())),
+        false => Err(forged()),
+    });
+    let receipts = resupply.receipts.iter().map(|r| match Receipt::verified(r, &keys) {
+        Some(receipt) => Ok((receipt.journal, receipt.at_ms, receipt.taken)),
+        None => Err(forged()),
+    });
+    for word in pledges.chain(receipts) {
+        let fault = match word {
+            Ok((journal, at_ms, changes)) if lives.contains(&journal) => {
+                proof.pledged.extend(changes);
+                proof.at_ms = proof.at_ms.max(at_ms);
+                continue;
+            }
+            Ok((journal, ..)) => foreign(journal),
+            Err(forged) => forged,
         };
         proof.fault.get_or_insert(fault);
     }
     Ok(proof)
+}
+
+fn forged() -> Refusal {
+    Refusal::new(RefusalCode::ForgedPledge, "a pledge is not signed by a key that this server knows")
+}
+
+fn foreign(journal: JournalId) -> Refusal {
+    let detail = format!(
+        "a pledge is of journal {journal}, of which this server does not know that it was its own; \
+         if it was, run `fengqiao restore know {journal}`"
+    );
+    Refusal::new(RefusalCode::ForeignJournal, detail)
 }
 
 fn note_document(

@@ -59,10 +59,11 @@ pub use notice::{ChangeNotice, SubscriptionId};
 pub use people::{People, Person};
 pub use relay::RelayImport;
 pub use session::{Incomplete, LeftOut, SyncProgress, SyncSession};
+pub use session::{LastStep, LastWords};
 pub use status::{AttachmentCounts, DocumentStatus, SyncStatus};
 pub use storage::{Pressure, Room, StorageReport};
 pub use transfer::{TransferPolicy, TransferProgress, TransferReply, TransferRequest, TransferSession};
-pub use wipe::{LastStep, LastWords, WipeNote};
+pub use wipe::WipeNote;
 
 /// What a phone asks of its host: clocks and randomness.
 pub trait PhoneHost: PhoneClock + Entropy {}

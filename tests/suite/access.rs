@@ -1,7 +1,7 @@
 //! Areas and phones that change hands: what is still accepted, what is purged, what comes, and what a lost phone is told.
 
 mod hand_over;
-mod lost;
+pub(crate) mod lost;
 mod pin;
 pub(crate) mod reassign;
 

@@ -4,7 +4,7 @@ mod carriers;
 mod codes;
 mod desk;
 mod faults;
-mod meet;
+pub(crate) mod meet;
 mod stranger;
 
 use sync_core::ids::DocumentId;

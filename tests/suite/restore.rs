@@ -2,6 +2,7 @@
 
 mod forged;
 mod forked;
+mod leaving;
 
 use std::collections::BTreeMap;
 
@@ -13,6 +14,7 @@ use sync_core::ids::DocumentId;
 use tests::phones::{event, set, write};
 use tests::{HOUR, TestPhone, World};
 
+use crate::access::reassign::reassign;
 use crate::hand::Hand;
 
 /// Hash and author of every change of a document.
@@ -203,21 +205,11 @@ fn restore_takes_what_its_bringer_may_no_longer_see_and_then_has_it_forgotten() 
     let mut world = World::new();
     let (he, head) = (world.phone("he"), world.phone("station-head"));
     he.sync();
-    let (_, people) = world.get("/v1/users", Some(&world.token("admin")));
-    let id = |login: &str| {
-        let found = people["items"].as_array().unwrap().iter().find(|p| p["login"] == login).unwrap();
-        found["id"].as_str().unwrap().to_owned()
-    };
-    let hand_over = |from: &str, to: &str| {
-        let body = json!({"role": "grid_worker", "from": id(from), "to": id(to)});
-        let (status, reply) = world.post("/v1/areas/GM-BIYAN-01/reassign", Some(&world.token("admin")), &body);
-        assert_eq!(status, 200, "{reply}");
-    };
     // By the backup the grid is another's.
-    hand_over("he", "baihua");
+    reassign(&world, "he", "baihua");
     let file = world.back_up("hall.backup");
     world.pass(HOUR);
-    hand_over("baihua", "he");
+    reassign(&world, "baihua", "he");
     world.pass(HOUR);
     he.sync();
     let case = he.report("备份以后的案件。");

@@ -8,8 +8,9 @@ use server::accounts::{devices, users};
 use sync_core::ids::AreaCode;
 use sync_core::role::Role;
 use sync_core::sync::bundle::DeviceKey;
+use sync_core::sync::orders::{LastAnswer, LastWord, SignedLastWord};
 use sync_core::sync::wire::{
-    self, Bytes, MEDIA_TYPE, PushOutcome, PushResult, SignedBundle, SyncRequest, SyncResponse, from_cbor,
+    self, Bytes, MEDIA_TYPE, PushOutcome, PushResult, SignedBundle, SyncRequest, SyncResponse, from_cbor, to_cbor,
 };
 use tests::World;
 use tests::vectors::{self, bytes, read};
@@ -144,7 +145,18 @@ fn vectors_of_a_last_word_are_heard_when_the_phone_is_revoked() {
     world.app().db.transaction(|conn| devices::revoke(conn, vectors::device(), world.clock_ms() + 1)).unwrap();
     let (status, body) = say(&file["cbor"]);
     assert_eq!(status, 200, "{}", String::from_utf8_lossy(&body));
-    let answer: sync_core::sync::orders::LastAnswer = wire::decode(&body).unwrap();
+    let answer: LastAnswer = wire::decode(&body).unwrap();
     assert_eq!(answer.refused, vec![]);
     assert_eq!(answer.results.len(), 3);
+    // What else it may say is heard too, and every answer is read as it is written.
+    for case in file["payloads"].as_array().unwrap() {
+        let word: LastWord = from_cbor(&bytes(&case["cbor"])).unwrap();
+        let signed = SignedLastWord::seal(&word, &DeviceKey::from_seed(vectors::DEVICE_SEED)).unwrap();
+        let (status, body) = say(&Value::String(vectors::hex(&to_cbor(&signed).unwrap())));
+        assert_eq!(status, 200, "{}: {}", case["name"], String::from_utf8_lossy(&body));
+    }
+    for case in file["answers"].as_array().unwrap() {
+        let answer: LastAnswer = from_cbor(&bytes(&case["cbor"])).unwrap();
+        assert_eq!(to_cbor(&answer).unwrap(), bytes(&case["cbor"]), "{}", case["name"]);
+    }
 }

@@ -250,6 +250,13 @@ impl World {
         read(request.call().unwrap())
     }
 
+    /// The id of an account.
+    pub fn user(&self, login: &str) -> String {
+        let (_, people) = self.get("/v1/users", Some(&self.token("admin")));
+        let people = people["items"].as_array().unwrap();
+        people.iter().find(|p| p["login"] == login).unwrap()["id"].as_str().unwrap().to_owned()
+    }
+
     /// POST of JSON with a token; status and JSON.
     pub fn post(&self, path: &str, token: Option<&str>, body: &serde_json::Value) -> (u16, serde_json::Value) {
         let mut request = Self::agent().post(format!("{}{path}", self.url()));

@@ -1,22 +1,24 @@
 //! `POST /v1/last-word`: what a revoked phone still has to say. It has no session; the signature of its key stands for one. It hands in
-//! what it had not sent, learns whether it must destroy everything, and confirms that it has. Nothing goes out to it.
+//! what it had not sent, what it carries for others, and what a restored server has lost; it learns whether it must destroy everything,
+//! and confirms that it has. Nothing of the records goes out to it.
 
 use actix_web::http::header::CONTENT_TYPE;
 use actix_web::{HttpRequest, HttpResponse, web};
+use sync_core::ids::{DeviceId, DocumentId};
 use sync_core::limits;
 use sync_core::sync::bundle;
 use sync_core::sync::orders::{LastAnswer, SignedLastWord};
 use sync_core::sync::server::Opened;
-use sync_core::sync::wire::{self, BundleRefused, MEDIA_TYPE, PushResult, WireError};
+use sync_core::sync::wire::{self, BundleRefused, Doubt, MEDIA_TYPE, PushResult, WireError};
 
 use super::guard::client_address;
 use super::problem::Problem;
 use super::sync::take;
-use crate::accounts::devices;
+use crate::accounts::devices::{self, Device};
 use crate::app::App;
 use crate::audit::{Act, Origin};
 use crate::db::{AnyConnection, DbError};
-use crate::{erasure, orders};
+use crate::{erasure, journal, orders, restore};
 
 /// Open to everybody: who speaks is known by his signature.
 pub(super) fn open_routes(config: &mut web::ServiceConfig) {
@@ -74,13 +76,18 @@ pub fn hear(app: &App, from: &str, body: &[u8]) -> Result<Vec<u8>, Problem> {
         return Err(Problem::conflict("device_not_revoked", "this phone is not revoked").remedy("sign in and sync"));
     }
     let read: Vec<_> = word.bundles.iter().map(|b| bundle::read(b).map(Opened::from)).collect();
+    let resupplied = restore::take(app, word.device, word.resupply.as_ref())?;
     let answer = app.db.transaction(|conn: &mut AnyConnection| -> Result<LastAnswer, Problem> {
         let context = app.context();
         let keys = app.time_keys(conn)?.public();
         let (mut results, mut refused): (Vec<PushResult>, Vec<BundleRefused>) = (Vec::new(), Vec::new());
         for (index, (signed, opened)) in word.bundles.iter().zip(&read).enumerate() {
             let taken = match opened {
-                Ok(opened) => take(conn, &context, signed, opened, &keys)?,
+                Ok(opened) => {
+                    // Of what others wrote this phone cannot say that nobody will bring more.
+                    let is_last = word.last && is_of(conn, opened.bundle.device, &device)?;
+                    take(conn, &context, signed, opened, &keys, is_last)?
+                }
                 Err(refusal) => Err(refusal.clone()),
             };
             match taken {
@@ -106,7 +113,39 @@ pub fn hear(app: &App, from: &str, body: &[u8]) -> Result<Vec<u8>, Problem> {
                 context.entropy,
             )?;
         }
-        Ok(LastAnswer { now_ms: context.now_ms, results, refused, wipe: orders::open_wipe(conn, word.device)? })
+        Ok(LastAnswer {
+            now_ms: context.now_ms,
+            results,
+            refused,
+            wipe: orders::open_wipe(conn, word.device)?,
+            journal: Some(context.journal),
+            lacking: lacking(app, conn, &word.doubts)?,
+            resupplied: resupplied.clone(),
+        })
     })?;
     Ok(wire::encode(&answer)?)
+}
+
+/// Whether a device is the phone that speaks: a phone that was handed on has been several, and has one key.
+fn is_of(conn: &mut AnyConnection, named: DeviceId, speaker: &Device) -> Result<bool, DbError> {
+    if speaker.id == named.to_string() {
+        return Ok(true);
+    }
+    Ok(devices::find(conn, named)?.is_some_and(|device| device.key() == speaker.key()))
+}
+
+/// Of the records that a phone names those of which this server lacks something. Only after a restore can it lack what a phone holds of
+/// others; what was erased by law it does not want back.
+fn lacking(app: &App, conn: &mut AnyConnection, doubts: &[Doubt]) -> Result<Vec<DocumentId>, DbError> {
+    let mut lacking = Vec::new();
+    for doubt in doubts.iter().filter(|_| app.restored) {
+        if erasure::of(conn, doubt.document)?.is_some() {
+            continue;
+        }
+        let document = journal::load(conn, doubt.document)?;
+        if document.is_none_or(|d| doubt.heads.iter().any(|head| !d.has(head))) {
+            lacking.push(doubt.document);
+        }
+    }
+    Ok(lacking)
 }

@@ -150,7 +150,7 @@ fn answer(
     let mut sent: BTreeSet<ChangeHash> = BTreeSet::new();
     for (index, (signed, opened)) in request.bundles.iter().zip(opened).enumerate() {
         let taken = match opened {
-            Ok(opened) => take(conn, &context, signed, opened, &time_keys.public())?,
+            Ok(opened) => take(conn, &context, signed, opened, &time_keys.public(), false)?,
             Err(refusal) => Err(refusal.clone()),
         };
         match taken {
@@ -261,13 +261,14 @@ fn pledge(
     Ok(Some(PledgeNote { signature, standing }))
 }
 
-/// Opens one bundle: its device must be known, belong to its author, and have signed it.
+/// Opens one bundle: its device must be known, belong to its author, and have signed it. `is_last`: its phone will say no more.
 pub(crate) fn take(
     conn: &mut AnyConnection,
     context: &Context<'_>,
     signed: &wire::SignedBundle,
     opened: &Opened,
     time_keys: &[[u8; 32]],
+    is_last: bool,
 ) -> Result<Result<Vec<PushResult>, Refusal>, DbError> {
     let strange = || Refusal::new(RefusalCode::BadSignature, "its device is not registered here");
     let device: Option<Device> = devices::find(conn, opened.bundle.device)?;
@@ -287,5 +288,5 @@ pub(crate) fn take(
         .take(1_000)
         .filter_map(|t| token::genuine(t, opened.bundle.device, time_keys))
         .collect();
-    merge::bundle(conn, context, opened, &subject, &device, &tokens).map(Ok)
+    merge::bundle(conn, context, opened, &subject, &device, &tokens, is_last).map(Ok)
 }

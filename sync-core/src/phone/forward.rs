@@ -13,7 +13,7 @@ use crate::ids::DocumentId;
 use crate::limits;
 use crate::store::documents;
 use crate::store::peers::{self, KeptBundle};
-use crate::sync::wire::{PushOutcome, SignedBundle, SyncResponse};
+use crate::sync::wire::{BundleRefused, PushOutcome, PushResult, SignedBundle};
 
 /// The bundles of others in one sync: each is handed in once, whatever is answered.
 #[derive(Default)]
@@ -33,12 +33,18 @@ impl Forwarding {
         Ok(self.asked.iter().map(|k| k.bundle.bundle.clone()).collect())
     }
 
+    /// Whether there is more to hand in for others than was handed in so far.
+    pub(super) fn has_more(&self, conn: &Connection) -> Result<bool, PhoneError> {
+        Ok(!peers::after(conn, self.behind, 1, 1)?.is_empty())
+    }
+
     /// Takes the server's answers if they are about bundles of others.
     pub(super) fn hear(
         &mut self,
         phone: &Phone,
         tx: &Transaction<'_>,
-        response: &SyncResponse,
+        (results, unopened): (&[PushResult], &[BundleRefused]),
+        now_ms: i64,
         progress: &mut SyncProgress,
         touched: &mut BTreeSet<DocumentId>,
     ) -> Result<(), PhoneError> {
@@ -47,14 +53,14 @@ impl Forwarding {
         let Some(last) = asked.last() else { return Ok(()) };
         self.behind = last.number;
         let mut refusals = Refusals::new();
-        for result in &response.results {
+        for result in results {
             match &result.outcome {
                 PushOutcome::Need(_) => {}
                 PushOutcome::Accepted(_) | PushOutcome::Duplicate => {
                     if peers::settle(tx, &result.hash)? {
                         progress.relayed += 1;
                     }
-                    documents::mark_synced(tx, result.document, response.now_ms)?;
+                    documents::mark_synced(tx, result.document, now_ms)?;
                 }
                 PushOutcome::Quarantined(code, detail) | PushOutcome::Unreadable(code, detail) => {
                     peers::settle(tx, &result.hash)?;
@@ -62,7 +68,7 @@ impl Forwarding {
                 }
             }
         }
-        for refused in &response.refused {
+        for refused in unopened {
             let index = usize::try_from(refused.index).unwrap_or(usize::MAX);
             let Some(bundle) = asked.get(index) else { continue };
             for (hash, document) in peers::changes_in(tx, bundle.number)? {
@@ -71,7 +77,7 @@ impl Forwarding {
             }
         }
         for (document, changes) in refusals {
-            progress.refused += withdraw::withdraw(phone, tx, document, &changes, response.now_ms)?;
+            progress.refused += withdraw::withdraw(phone, tx, document, &changes, now_ms)?;
             progress.relayed += 1;
             touched.insert(document);
         }

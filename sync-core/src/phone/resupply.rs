@@ -13,17 +13,22 @@ use crate::document::ChangeHash;
 use crate::error::RefusalCode;
 use crate::ids::DocumentId;
 use crate::limits;
-use crate::store::{documents, outbox, pledges};
+use crate::store::pledges::{self, Word};
+use crate::store::{documents, outbox};
 use crate::sync::pledge::{self, Pledge, Resupplied, Resupply};
 use crate::sync::wire::{Bytes, Delivery, Doubt, SyncResponse};
 
 /// How often one document is handed in in one sync: once is enough unless something was lost on the way.
 const ATTEMPTS_MAX: u32 = 3;
 
+/// How often one document is compared in one sync because of what this phone has still to send of it: once with it, once after it.
+const COMPARED_MAX: u32 = 3;
+
 /// What one sync hands in.
 #[derive(Default)]
 pub(super) struct Handing {
     attempts: BTreeMap<DocumentId, u32>,
+    compared: BTreeMap<DocumentId, u32>,
     /// Documents of the request under way.
     asked: Vec<DocumentId>,
     /// Documents of which the server lacks what this phone cannot prove; those of them that the server was told of.
@@ -69,9 +74,16 @@ impl Handing {
             bytes += changes.iter().map(|c| c.len()).sum::<usize>();
             for (_, number) in pledged {
                 if shown.insert(number) {
-                    let pledge = pledges::pledge(conn, number)?;
-                    bytes += pledge.list.len() + 100;
-                    resupply.pledges.push(pledge);
+                    match pledges::word(conn, number)? {
+                        Word::Pledge(pledge) => {
+                            bytes += pledge.list.len() + 100;
+                            resupply.pledges.push(pledge);
+                        }
+                        Word::Receipt(receipt) => {
+                            bytes += receipt.len();
+                            resupply.receipts.push(receipt);
+                        }
+                    }
                 }
             }
             let meta = stored.document.meta();
@@ -161,6 +173,14 @@ impl Handing {
             documents::doubt(tx, id)?;
         } else if of_others {
             self.unproven.insert(id);
+        } else {
+            // What it lacks is this phone's to send, or has just been refused. What stands afterwards is compared once more: it may be
+            // this phone's to forget, and nobody says so before.
+            let compared = self.compared.entry(id).or_default();
+            if *compared < COMPARED_MAX {
+                *compared += 1;
+                documents::doubt(tx, id)?;
+            }
         }
         Ok(())
     }

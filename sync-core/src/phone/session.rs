@@ -3,6 +3,7 @@
 
 pub(super) mod ending;
 pub(super) mod incoming;
+mod last_words;
 pub(super) mod outgoing;
 mod refork;
 pub(super) mod withdraw;
@@ -29,6 +30,7 @@ use crate::sync::wire::{
 
 use ending::Why;
 pub use ending::{Incomplete, LeftOut};
+pub use last_words::{LastStep, LastWords};
 
 /// Rounds after which a sync gives up: far more than a new phone with a full community needs.
 const ROUNDS_MAX: u32 = 10_000;
@@ -277,7 +279,8 @@ impl SyncSession {
         standing::note_answered(tx, &self.carried)?;
         purge::heard(tx, &std::mem::take(&mut self.confirming))?;
         self.note_server(tx, response)?;
-        self.forwarding.hear(&self.phone, tx, response, &mut progress, touched)?;
+        let said = (response.results.as_slice(), response.refused.as_slice());
+        self.forwarding.hear(&self.phone, tx, said, response.now_ms, &mut progress, touched)?;
         if !self.forwarding.answered {
             self.results(tx, &response.results, response.now_ms, &mut progress, touched)?;
         }
@@ -359,11 +362,14 @@ impl SyncSession {
         Ok(progress)
     }
 
-    /// The journal's identity and the server's time.
-    fn note_server(&self, tx: &Transaction<'_>, response: &SyncResponse) -> Result<(), PhoneError> {
-        let host = &self.phone.0.host;
-        let known: Option<JournalId> = meta_json(tx, "journal")?;
-        if known.is_some_and(|k| k != response.journal) {
+    /// Another journal than the one that was last heard of. `restored`: there was one.
+    pub(super) fn meet_journal(
+        &self,
+        tx: &Transaction<'_>,
+        journal: JournalId,
+        restored: bool,
+    ) -> Result<(), PhoneError> {
+        if restored {
             // A restored server: what it acknowledged before may be gone. Everything held here is offered again.
             standing::forget_acknowledged(tx)?;
             // What was to be handed in is compared anew: the life before this one lacked other things.
@@ -375,7 +381,16 @@ impl SyncSession {
             }
             peers::forget_proofs(tx)?;
         }
-        set_meta_json(tx, "journal", &response.journal)?;
+        Ok(set_meta_json(tx, "journal", &journal)?)
+    }
+
+    /// The journal's identity and the server's time.
+    fn note_server(&self, tx: &Transaction<'_>, response: &SyncResponse) -> Result<(), PhoneError> {
+        let host = &self.phone.0.host;
+        let known: Option<JournalId> = meta_json(tx, "journal")?;
+        if known != Some(response.journal) {
+            self.meet_journal(tx, response.journal, known.is_some())?;
+        }
         attachments::note_losses(tx, response.orders.as_ref().map_or(0, |o| o.losses))?;
         set_meta_json(tx, "server_ms", &response.now_ms)?;
         set_meta_json(tx, "clock_offset_ms", &(host.now_ms() - response.now_ms))?;
@@ -401,6 +416,10 @@ impl SyncSession {
                 PushOutcome::Accepted(_) | PushOutcome::Duplicate => {
                     if outbox::remove(tx, &result.hash)? {
                         progress.sent += 1;
+                        // Taken out here with what it built on, which was let in since.
+                        if outbox::not_refused(tx, &result.hash)? {
+                            documents::doubt(tx, result.document)?;
+                        }
                     }
                     documents::mark_synced(tx, result.document, now_ms)?;
                 }

@@ -1,5 +1,5 @@
-//! The end of a phone that was revoked: it hands in what it had not sent, and if it is ordered to, destroys keys and data. Beside the
-//! destroyed store a note remains with the signed confirmation, which holds nothing of the records; it stays until the server has it.
+//! The end of a phone that is ordered to: after its last words it destroys keys and data. Beside the destroyed store a note remains
+//! with the signed confirmation, which holds nothing of the records; it stays until the server has it.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -7,11 +7,10 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::session::outgoing;
-use super::{Phone, PhoneError, SyncProgress, SyncSession};
+use super::{Phone, PhoneError};
 use crate::ids::BundleId;
-use crate::store::{StoreError, meta_json, outbox, set_meta_json};
-use crate::sync::orders::{LastAnswer, LastWord, SignedLastWord};
+use crate::store::{StoreError, meta_json, set_meta_json};
+use crate::sync::orders::{LastWord, SignedLastWord};
 use crate::sync::wire::{self, WireError};
 
 const SERVER: &str = "server";
@@ -23,23 +22,6 @@ pub struct WipeNote {
     pub server: Option<String>,
     /// The signed confirmation as it is sent; nothing when nobody had ordered it.
     pub confirmation: Option<Vec<u8>>,
-}
-
-/// What comes next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LastStep {
-    /// There is more to hand in.
-    Again,
-    /// The phone is revoked and keeps what it holds.
-    Revoked,
-    /// The server orders it to destroy everything.
-    Wipe(BundleId),
-}
-
-/// What a revoked phone still says, as bytes out and bytes in.
-pub struct LastWords {
-    phone: Phone,
-    session: SyncSession,
 }
 
 fn broken(e: WireError) -> PhoneError {
@@ -56,44 +38,7 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-impl LastWords {
-    /// What to send.
-    pub fn next_request(&self) -> Result<Vec<u8>, PhoneError> {
-        let phone = &self.phone;
-        let word = phone.0.store.read(|conn| -> Result<LastWord, PhoneError> {
-            let who = Phone::enrolment(conn)?;
-            let (rows, _) = outgoing::take(conn, &self.session.stuck())?;
-            let bundles = outgoing::bundles(phone, conn, &who, rows)?;
-            Ok(LastWord { device: who.device, bundles, wiped: None })
-        })?;
-        wire::encode(&SignedLastWord::seal(&word, &phone.0.key).map_err(broken)?).map_err(broken)
-    }
-
-    /// Takes the answer.
-    pub fn apply_response(&mut self, bytes: &[u8]) -> Result<LastStep, PhoneError> {
-        let answer: LastAnswer = wire::decode(bytes).map_err(broken)?;
-        let phone = self.phone.clone();
-        let progress = phone.0.store.write(|tx| -> Result<SyncProgress, PhoneError> {
-            let mut progress = SyncProgress::default();
-            let touched = &mut std::collections::BTreeSet::new();
-            self.session.results(tx, &answer.results, answer.now_ms, &mut progress, touched)?;
-            progress.pending = outbox::count(tx, None)?;
-            Ok(progress)
-        })?;
-        Ok(match answer.wipe {
-            _ if progress.pending > 0 && progress.sent + progress.refused > 0 => LastStep::Again,
-            Some(order) => LastStep::Wipe(order),
-            None => LastStep::Revoked,
-        })
-    }
-}
-
 impl Phone {
-    /// Begins the last words of a phone whose sessions have ended.
-    pub fn last_words(&self) -> LastWords {
-        LastWords { phone: self.clone(), session: self.sync_begin("") }
-    }
-
     /// Notes which server this phone belongs to: it must find it also when there is no session any more.
     pub fn server_put(&self, url: &str) -> Result<(), PhoneError> {
         self.0.store.write(|tx| Ok(set_meta_json(tx, SERVER, &url)?))
@@ -114,7 +59,7 @@ impl Phone {
         let confirmation = match order {
             Some(order) => {
                 let device = self.0.store.read(Self::enrolment)?.device;
-                let word = LastWord { device, bundles: Vec::new(), wiped: Some(order) };
+                let word = LastWord { wiped: Some(order), ..LastWord::of(device) };
                 let signed = SignedLastWord::seal(&word, &self.0.key).map_err(broken)?;
                 Some(wire::encode(&signed).map_err(broken)?)
             }

@@ -142,6 +142,12 @@ pub fn forget_refused(tx: &Transaction<'_>, id: DocumentId, but: RefusalCode) ->
     Ok(())
 }
 
+/// Forgets that a change was refused, as long as nobody has decided about it. Gives whether it was.
+pub fn not_refused(tx: &Transaction<'_>, hash: &ChangeHash) -> Result<bool, StoreError> {
+    let sql = "DELETE FROM refused WHERE hash = ?1 AND decided_ms IS NULL";
+    Ok(tx.prepare_cached(sql)?.execute([hash.0])? > 0)
+}
+
 /// Keeps a refused change with its words.
 pub fn refuse(tx: &Transaction<'_>, refused: &RefusedChange, bytes: &[u8]) -> Result<(), StoreError> {
     tx.prepare_cached(

@@ -1,5 +1,5 @@
-//! The server's pledges, each kept as long as it is the newest word on some change of some document; and the documents that are to
-//! be handed in to a restored server.
+//! The server's pledges, and its receipts that other phones gave, each kept as long as it is the newest word on some change of some
+//! document; and the documents that are to be handed in to a restored server.
 
 use std::collections::BTreeSet;
 
@@ -9,6 +9,7 @@ use super::StoreError;
 use super::documents;
 use crate::document::{ChangeHash, Document};
 use crate::ids::DocumentId;
+use crate::relay::receipt::Receipt;
 use crate::sync::pledge::{Pledge, Pledged};
 use crate::sync::wire::Bytes;
 
@@ -24,6 +25,23 @@ pub fn keep(tx: &Transaction<'_>, pledge: &Pledge, pledged: &Pledged) -> Result<
         pledge.signature.as_slice(),
         pledge.list.as_slice(),
     ))?;
+    cover(tx, pledged)
+}
+
+/// The same for a receipt of the server that another phone gave with the changes that it proves.
+pub fn keep_receipt(
+    tx: &Transaction<'_>,
+    receipt: &Receipt,
+    bytes: &[u8],
+    pledged: &Pledged,
+) -> Result<(), StoreError> {
+    tx.prepare_cached("INSERT INTO pledges (journal, at_ms, signature, list, receipt) VALUES (?1, ?2, x'', x'', ?3)")?
+        .execute((receipt.journal.to_string(), receipt.at_ms, bytes))?;
+    cover(tx, pledged)
+}
+
+/// The one kept last is the newest word on these changes.
+fn cover(tx: &Transaction<'_>, pledged: &Pledged) -> Result<(), StoreError> {
     let number = tx.last_insert_rowid();
     let mut superseded: BTreeSet<i64> = [number].into();
     for (document, fresh) in pledged {
@@ -74,14 +92,26 @@ pub fn of(conn: &Connection, document: DocumentId) -> Result<Vec<(ChangeHash, i6
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// One pledge.
-pub fn pledge(conn: &Connection, number: i64) -> Result<Pledge, StoreError> {
-    let query = "SELECT journal, at_ms, signature, list FROM pledges WHERE number = ?1";
-    type Row = (String, i64, Vec<u8>, Vec<u8>);
-    let (journal, at_ms, signature, list): Row =
-        conn.prepare_cached(query)?.query_row([number], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?)))?;
+/// The server's word, however it came here.
+pub enum Word {
+    /// With one of its answers to this phone.
+    Pledge(Pledge),
+    /// With what another phone gave: the receipt as it is signed.
+    Receipt(Bytes),
+}
+
+/// One of them.
+pub fn word(conn: &Connection, number: i64) -> Result<Word, StoreError> {
+    let query = "SELECT journal, at_ms, signature, list, receipt FROM pledges WHERE number = ?1";
+    type Row = (String, i64, Vec<u8>, Vec<u8>, Option<Vec<u8>>);
+    let (journal, at_ms, signature, list, receipt): Row = conn
+        .prepare_cached(query)?
+        .query_row([number], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?, r.get(4)?)))?;
+    if let Some(receipt) = receipt {
+        return Ok(Word::Receipt(Bytes::from(receipt)));
+    }
     let journal = journal.parse().map_err(|_| StoreError::Damaged(format!("pledge {number}")))?;
-    Ok(Pledge { journal, at_ms, signature: Bytes::from(signature), list: Bytes::from(list) })
+    Ok(Word::Pledge(Pledge { journal, at_ms, signature: Bytes::from(signature), list: Bytes::from(list) }))
 }
 
 /// Drops pledges of which no document is here any more.

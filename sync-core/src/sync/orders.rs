@@ -4,8 +4,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::bundle::{DeviceKey, verify};
-use super::wire::{BundleRefused, Bytes, PushResult, SignedBundle, WireError, from_cbor, to_cbor};
-use crate::ids::{AreaCode, BundleId, DeviceId, DocumentId};
+use super::pledge::{Resupplied, Resupply};
+use super::wire::{BundleRefused, Bytes, Doubt, PushResult, SignedBundle, WireError, from_cbor, to_cbor};
+use crate::ids::{AreaCode, BundleId, DeviceId, DocumentId, JournalId};
 use crate::limits;
 
 const DOMAIN: &[u8] = b"fengqiao-last-word-v1";
@@ -84,12 +85,29 @@ pub struct LastWord {
     /// Who speaks.
     #[serde(rename = "d")]
     pub device: DeviceId,
-    /// What it had not sent.
+    /// What it had not sent; before that, what it carries for others.
     #[serde(rename = "b", default)]
     pub bundles: Vec<SignedBundle>,
     /// The order to wipe that it has carried out.
     #[serde(rename = "z", default, skip_serializing_if = "Option::is_none")]
     pub wiped: Option<BundleId>,
+    /// Records that it holds, with their heads: a restored server may lack them. Asked once the server was found to be another one.
+    #[serde(rename = "q", default, skip_serializing_if = "Vec::is_empty")]
+    pub doubts: Vec<Doubt>,
+    /// What a restored server has lost, with the proof that it had it.
+    #[serde(rename = "y", default, skip_serializing_if = "Option::is_none")]
+    pub resupply: Option<Resupply>,
+    /// Nothing more can be brought: changes whose ground the server lacks are to be kept in quarantine.
+    #[serde(rename = "l", default, skip_serializing_if = "std::ops::Not::not")]
+    pub last: bool,
+}
+
+impl LastWord {
+    /// One of a phone that has nothing to say.
+    #[must_use]
+    pub fn of(device: DeviceId) -> Self {
+        Self { device, bundles: Vec::new(), wiped: None, doubts: Vec::new(), resupply: None, last: false }
+    }
 }
 
 /// A last word as it travels.
@@ -118,6 +136,16 @@ pub struct LastAnswer {
     /// The order to destroy everything, as long as it is not confirmed.
     #[serde(rename = "z", default, skip_serializing_if = "Option::is_none")]
     pub wipe: Option<BundleId>,
+    /// The identity of the server's journal: another one than before means a restored server, which may lack what the phone holds.
+    #[serde(rename = "j", default, skip_serializing_if = "Option::is_none")]
+    pub journal: Option<JournalId>,
+    /// Of the records asked about those of which the server lacks something that the phone has named. What the server has beyond
+    /// that is not told.
+    #[serde(rename = "m", default, skip_serializing_if = "Vec::is_empty")]
+    pub lacking: Vec<DocumentId>,
+    /// What became of what was handed in for a restored server.
+    #[serde(rename = "p", default, skip_serializing_if = "Vec::is_empty")]
+    pub resupplied: Vec<Resupplied>,
 }
 
 impl SignedLastWord {
@@ -135,6 +163,11 @@ impl SignedLastWord {
             let max = limits::REQUEST_BUNDLES_MAX;
             return Err(WireError::Malformed(format!("{} bundles; the limit is {max}", word.bundles.len())));
         }
+        if word.doubts.len() > limits::REQUEST_DOUBTS_MAX {
+            let max = limits::REQUEST_DOUBTS_MAX;
+            return Err(WireError::Malformed(format!("{} records in doubt; the limit is {max}", word.doubts.len())));
+        }
+        word.resupply.as_ref().map_or(Ok(()), Resupply::check)?;
         Ok(word)
     }
 

@@ -53,6 +53,9 @@ pub struct Resupply {
     /// The pledges that cover the changes.
     #[serde(rename = "r", default, skip_serializing_if = "Vec::is_empty")]
     pub pledges: Vec<Pledge>,
+    /// Receipts that came with changes from phone to phone; they cover as pledges do.
+    #[serde(rename = "v", default, skip_serializing_if = "Vec::is_empty")]
+    pub receipts: Vec<Bytes>,
     /// The changes, whoever made them, document by document.
     #[serde(rename = "e", default, skip_serializing_if = "Vec::is_empty")]
     pub documents: Vec<Delivery>,
@@ -180,7 +183,7 @@ impl Resupply {
     /// Checks counts and lengths.
     pub fn check(&self) -> Result<(), WireError> {
         let counts = [
-            (self.pledges.len(), limits::REQUEST_PLEDGES_MAX, "pledges"),
+            (self.pledges.len() + self.receipts.len(), limits::REQUEST_PLEDGES_MAX, "pledges"),
             (self.documents.len(), limits::REQUEST_DOUBTS_MAX, "documents handed in"),
             (self.unproven.len(), limits::REQUEST_DOUBTS_MAX, "documents without a pledge"),
         ];

@@ -4,6 +4,7 @@ use fengqiao_mobile::{ConnectOptions, PhoneLibError, PhoneLibrary, wipe_confirm}
 use serde_json::json;
 use sync_core::edit::{Draft, Edit};
 use sync_core::event::EventKind;
+use sync_core::phone::LastStep;
 use sync_core::shape::DocumentKind;
 use sync_core::sync::token;
 use sync_core::sync::wire::{BundleChange, Bytes, PushOutcome, SignedBundle};
@@ -13,6 +14,7 @@ use tests::{HOUR, TestPhone, World};
 
 use super::reassign::orders;
 use crate::hand::Hand;
+use crate::relay::meet::{meet, sociable};
 
 fn device_of(phone: &TestPhone) -> String {
     phone.core().identity().unwrap().unwrap().device.to_string()
@@ -121,16 +123,7 @@ fn a_wipe_whose_confirmation_is_lost_is_confirmed_later_and_the_store_stays_shut
     he.sync();
     tell(&world, &device_of(&he), "wipe");
     // As the library does it, but the network breaks before the confirmation.
-    let order = {
-        let words = he.core().last_words();
-        let (status, _, body) = post(&world, &words.next_request().unwrap());
-        assert_eq!(status, 200);
-        let mut words = words;
-        match words.apply_response(&body).unwrap() {
-            sync_core::phone::LastStep::Wipe(order) => order,
-            other => panic!("{other:?}"),
-        }
-    };
+    let LastStep::Wipe(order) = last_words(&world, &he) else { panic!("it is to be wiped") };
     let path = he.core().store_path().to_owned();
     he.core().destroy(Some(order)).unwrap();
     assert!(he.core().case(case).is_err());
@@ -140,6 +133,60 @@ fn a_wipe_whose_confirmation_is_lost_is_confirmed_later_and_the_store_stays_shut
     assert_eq!(orders(&world, "he"), [("wipe".to_owned(), String::new(), false)]);
     assert_eq!(wipe_confirm(path.display().to_string(), ConnectOptions::default()), Ok(true));
     assert_eq!(orders(&world, "he"), [("wipe".to_owned(), String::new(), true)]);
+}
+
+#[test]
+fn a_wiped_phone_hands_in_first_what_it_carries_for_others_and_wrote_on_it() {
+    let world = World::new();
+    let (he, colleague) = (sociable(&world, "he"), sociable(&world, "colleague"));
+    he.sync();
+    colleague.sync();
+    let case = he.report("还没有一台服务器知道的事。");
+    meet(&he, &colleague);
+    colleague.event(case, EventKind::FactAdded, json!({"fact": "同事补充的情况"}));
+    tell(&world, &device_of(&colleague), "wipe");
+    assert_eq!(colleague.library.sync(None, None), Err(PhoneLibError::Wiped));
+    let state = world.case(case);
+    assert_eq!(state.narrative, "还没有一台服务器知道的事。");
+    assert!(state.timeline.iter().any(|e| e.kind == EventKind::FactAdded), "what he wrote on it comes after it");
+}
+
+#[test]
+fn the_last_word_of_a_wiped_phone_is_kept_aside_where_what_it_builds_on_never_came() {
+    let world = World::new();
+    let he = world.phone("he");
+    he.sync();
+    let case = he.report("开头丢了。");
+    he.event(case, EventKind::OnScene, json!({"note": "开头之后的话"}));
+    he.inside().execute("DELETE FROM outbox WHERE ordinal = (SELECT min(ordinal) FROM outbox)", []).unwrap();
+    tell(&world, &device_of(&he), "wipe");
+    assert_eq!(he.library.sync(None, None), Err(PhoneLibError::Wiped));
+    let items = quarantined(&world);
+    assert_eq!(items.len(), 1, "{items:?}");
+    assert_eq!(
+        (items[0]["code"].as_str(), items[0]["document"].as_str()),
+        (Some("missing_dependency"), Some(&*case.to_string()))
+    );
+    assert!(items[0]["preview"].to_string().contains("开头之后的话"), "{items:?}");
+}
+
+/// What the library does with a phone that is let in no more, up to what comes of it.
+pub(crate) fn last_words(world: &World, phone: &TestPhone) -> LastStep {
+    let mut words = phone.core().last_words();
+    loop {
+        let (status, _, body) = post(world, &words.next_request().unwrap());
+        assert_eq!(status, 200);
+        match words.apply_response(&body).unwrap() {
+            LastStep::Again => {}
+            step => return step,
+        }
+    }
+}
+
+fn quarantined(world: &World) -> Vec<serde_json::Value> {
+    let (status, page) = world.get("/v1/quarantine", Some(&world.token("community")));
+    assert_eq!(status, 200, "{page}");
+    page["items"].as_array().unwrap().clone()
 }
 
 fn post(world: &World, body: &[u8]) -> (u16, String, Vec<u8>) {
@@ -156,7 +203,7 @@ fn a_last_word_that_no_revoked_phone_has_signed_is_refused_and_wipes_nothing() {
     use sync_core::sync::wire;
     let world = World::new();
     let (he, other) = (Hand::register(&world, "he"), Hand::register(&world, "colleague"));
-    let word = LastWord { device: he.device, bundles: vec![], wiped: None };
+    let word = LastWord::of(he.device);
     let own = wire::encode(&SignedLastWord::seal(&word, &he.key).unwrap()).unwrap();
     let forged = wire::encode(&SignedLastWord::seal(&word, &other.key).unwrap()).unwrap();
     assert_eq!(post(&world, &own).0, 409, "a phone that is not revoked syncs");
@@ -168,7 +215,7 @@ fn a_last_word_that_no_revoked_phone_has_signed_is_refused_and_wipes_nothing() {
     assert_eq!(post(&world, &forged).0, 403);
     // A confirmation of another order confirms nothing.
     let stranger = sync_core::ids::BundleId::from_parts(world.clock.now_ms(), [1; 10]);
-    let word = LastWord { device: he.device, bundles: vec![], wiped: Some(stranger) };
+    let word = LastWord { wiped: Some(stranger), ..LastWord::of(he.device) };
     assert_eq!(post(&world, &wire::encode(&SignedLastWord::seal(&word, &he.key).unwrap()).unwrap()).0, 200);
     assert_eq!(orders(&world, "he"), [("wipe".to_owned(), String::new(), false)]);
     let device = he.device.to_string();

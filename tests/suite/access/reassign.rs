@@ -11,27 +11,20 @@ use tests::{HOUR, MINUTE, TestPhone, World};
 
 const GRID: &str = "GM-BIYAN-01";
 
-/// The id of an account.
-pub(super) fn id_of(world: &World, login: &str) -> String {
-    let (_, people) = world.get("/v1/users", Some(&world.token("admin")));
-    let people = people["items"].as_array().unwrap();
-    people.iter().find(|p| p["login"] == login).unwrap()["id"].as_str().unwrap().to_owned()
-}
-
 fn act(world: &World, path: &str, body: &Value) -> (u16, Value) {
     world.post(path, Some(&world.token("admin")), body)
 }
 
 /// Hands the first grid of 碧眼 from one worker to another.
 pub(crate) fn reassign(world: &World, from: &str, to: &str) {
-    let body = json!({"role": "grid_worker", "from": id_of(world, from), "to": id_of(world, to)});
+    let body = json!({"role": "grid_worker", "from": world.user(from), "to": world.user(to)});
     let (status, reply) = act(world, &format!("/v1/areas/{GRID}/reassign"), &body);
     assert_eq!(status, 200, "{reply}");
 }
 
 /// Ends every role of somebody.
 pub(crate) fn move_away(world: &World, login: &str) {
-    let user = id_of(world, login);
+    let user = world.user(login);
     let (_, held) = world.get(&format!("/v1/users/{user}/assignments"), Some(&world.token("admin")));
     for role in held["items"].as_array().unwrap() {
         let body = json!({"role": role["role"], "area": role["area"]});
@@ -63,7 +56,7 @@ fn quarantine(world: &World) -> Vec<Value> {
 pub(crate) fn orders(world: &World, login: &str) -> Vec<(String, String, bool)> {
     let token = world.token("admin");
     let (_, devices) = world.get("/v1/devices", Some(&token));
-    let user = id_of(world, login);
+    let user = world.user(login);
     let device = devices["items"].as_array().unwrap().iter().find(|d| d["user"] == user.as_str()).unwrap().clone();
     let (status, list) = world.get(&format!("/v1/devices/{}/orders", device["id"].as_str().unwrap()), Some(&token));
     assert_eq!(status, 200, "{list}");
@@ -161,7 +154,7 @@ fn a_narrower_scope_purges_only_the_difference_and_a_wider_one_fetches_only_the_
     head.sync();
     colleague.sync();
     assert_eq!(held(&colleague).len(), 7);
-    let user = id_of(&world, "colleague");
+    let user = world.user("colleague");
     let role = json!({"role": "grid_worker", "area": "GM-BIYAN-02"});
     let (status, reply) = act(&world, &format!("/v1/users/{user}/assignments/end"), &role);
     assert_eq!(status, 200, "{reply}");
@@ -286,7 +279,7 @@ fn closed_records_of_long_ago_do_not_burden_a_new_phone_but_come_when_they_are_a
 #[test]
 fn only_an_administrator_of_the_area_may_reassign_it() {
     let world = World::new();
-    let (he, baihua) = (id_of(&world, "he"), id_of(&world, "baihua"));
+    let (he, baihua) = (world.user("he"), world.user("baihua"));
     let path = format!("/v1/areas/{GRID}/reassign");
     let body = json!({"role": "grid_worker", "from": he, "to": baihua});
     for login in ["he", "station-head", "community", "district"] {

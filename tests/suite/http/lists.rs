@@ -137,17 +137,12 @@ fn refused(world: &World) {
     let case = he.report("邻里噪音。");
     he.sync();
     let token = world.token("admin");
-    let body = json!({"role": "grid_worker", "from": account(world, "he"), "to": account(world, "baihua")});
+    let body = json!({"role": "grid_worker", "from": world.user("he"), "to": world.user("baihua")});
     assert_eq!(world.post("/v1/areas/GM-BIYAN-01/reassign", Some(&token), &body).0, 200);
     world.pass(HOUR);
     he.edit(case, &[set("people_involved", 4)]);
     he.edit(case, &[write("narrative", "邻里噪音。又起。")]);
     he.sync();
-}
-
-fn account(world: &World, login: &str) -> Value {
-    let (_, people) = world.get("/v1/users", Some(&world.token("admin")));
-    people["items"].as_array().unwrap().iter().find(|p| p["login"] == login).unwrap()["id"].clone()
 }
 
 #[test]
@@ -168,7 +163,7 @@ fn refused_changes_are_narrowed_by_author_reason_time_and_decision() {
         (String::new(), Some(all)),
         ("author=he".into(), Some(all)),
         (format!("author={}", percent("小何")), Some(all)),
-        (format!("author={}", account(&world, "he").as_str().unwrap()), Some(all)),
+        (format!("author={}", world.user("he")), Some(all)),
         ("author=baihua".into(), Some(0)),
         (format!("received_from={begun}"), Some(all)),
         (format!("received_to={begun}"), Some(0)),

@@ -15,7 +15,7 @@ use super::{entries, exported, import, pending};
 use server::clock::SystemEntropy;
 
 /// A phone that takes part in meetings; it has not synced yet.
-fn sociable(world: &World, login: &str) -> TestPhone {
+pub(crate) fn sociable(world: &World, login: &str) -> TestPhone {
     let phone = world.phone(login);
     phone.core().meet_allow(true).unwrap();
     phone
@@ -26,7 +26,7 @@ fn begin(phone: &TestPhone) -> Meeting {
 }
 
 /// Lets two phones meet; whoever is asked agrees. What it brought, and how many had to be asked.
-fn meet(one: &TestPhone, two: &TestPhone) -> (MeetReport, MeetReport, u32) {
+pub(crate) fn meet(one: &TestPhone, two: &TestPhone) -> (MeetReport, MeetReport, u32) {
     let (mut a, mut b) = (begin(one), begin(two));
     let mut asked = 0;
     let (mut to_a, mut to_b): (VecDeque<Vec<u8>>, VecDeque<Vec<u8>>) = (VecDeque::new(), VecDeque::new());
@@ -188,6 +188,10 @@ fn relay_what_the_server_refuses_later_is_taken_out_again_on_every_phone() {
     let refused = colleague.core().refused().unwrap();
     assert_eq!(refused.len(), 1, "his own words only: {refused:?}");
     assert!(refused[0].words.contains("建立在其上的话") && refused[0].code == "depends_on_refused");
+    // The server has his words too, beside those on which they build.
+    let (_, waiting) = world.get("/v1/quarantine", Some(&world.token("community")));
+    let codes: Vec<_> = waiting["items"].as_array().unwrap().iter().map(|i| i["code"].as_str().unwrap()).collect();
+    assert!(codes.contains(&"revoked") && codes.contains(&"depends_on_refused"), "{waiting}");
     // He writes it again on what is agreed, and it goes through.
     colleague.event(case, EventKind::FactAdded, serde_json::json!({"fact": "重新写过"}));
     colleague.sync();

@@ -6,11 +6,11 @@ use sync_core::ids::{AreaCode, DeviceId};
 use sync_core::limits;
 use sync_core::shape::DocumentKind;
 use sync_core::sync::bundle::DeviceKey;
-use sync_core::sync::orders::{LastWord, SignedLastWord};
-use sync_core::sync::pledge;
+use sync_core::sync::orders::{LastAnswer, LastWord, SignedLastWord};
+use sync_core::sync::pledge::{self, Pledge, Resupplied, Resupply};
 use sync_core::sync::token;
 use sync_core::sync::wire::{
-    Bytes, Cursor, Delivery, Health, PROTOCOL_VERSION, PushOutcome, PushResult, SignedBundle, SyncRequest,
+    Bytes, Cursor, Delivery, Doubt, Health, PROTOCOL_VERSION, PushOutcome, PushResult, SignedBundle, SyncRequest,
     SyncResponse, to_cbor,
 };
 use sync_core::time::{Anchor, Hlc, TimeClaim};
@@ -264,7 +264,7 @@ pub(super) fn claims() -> Value {
 }
 
 pub(super) fn last_word(story: &Story) -> Value {
-    let word = LastWord { device: device(), bundles: vec![story.signed.clone()], wiped: None };
+    let word = LastWord { bundles: vec![story.signed.clone()], ..LastWord::of(device()) };
     let signed = SignedLastWord::seal(&word, &DeviceKey::from_seed(DEVICE_SEED)).unwrap();
     let bad = SignedLastWord { signature: Bytes::from(altered(&signed.signature, 0)), ..signed.clone() };
     json!({
@@ -273,7 +273,59 @@ pub(super) fn last_word(story: &Story) -> Value {
         "refused": [
             { "name": "a byte of the signature altered", "cbor": hex(&to_cbor(&bad).unwrap()), "status": 403, "problem": "bad_signature" },
         ],
+        "payloads": last_payloads(story),
+        "answers": last_answers(story),
     })
+}
+
+/// What a last word may say beside what was not sent.
+fn last_payloads(story: &Story) -> Value {
+    let entry = &story.bundle.entries[0];
+    let (document, kind, community) = (story.document, entry.kind, entry.community.clone());
+    let changes = story.changes.iter().map(|c| Bytes::from(c.bytes.clone())).collect();
+    let hashes: std::collections::BTreeSet<_> = story.changes.iter().map(|c| c.hash.0).collect();
+    let list: Vec<u8> = hashes.into_iter().flatten().collect();
+    let signature = pledge::sign(&DeviceKey::from_seed(RELAY_SEED), journal(), now_ms(), &list);
+    let resupply = Resupply {
+        pledges: vec![Pledge { journal: journal(), at_ms: now_ms(), signature, list: Bytes::from(list) }],
+        documents: vec![Delivery { document, kind, community, changes }],
+        ..Resupply::default()
+    };
+    let doubts = vec![Doubt { document, heads: story.changes.last().map(|c| c.hash).into_iter().collect() }];
+    let forms = [
+        ("records in doubt", LastWord { doubts, ..LastWord::of(device()) }),
+        ("what a restored server lacks", LastWord { resupply: Some(resupply), ..LastWord::of(device()) }),
+        ("for the last time", LastWord { bundles: vec![story.signed.clone()], last: true, ..LastWord::of(device()) }),
+    ];
+    let form = |(name, word): (&str, LastWord)| {
+        let cbor = to_cbor(&word).unwrap();
+        json!({ "name": name, "cbor": hex(&cbor), "read": render(&cbor) })
+    };
+    json!(forms.into_iter().map(form).collect::<Vec<_>>())
+}
+
+/// What is answered to the first two of them.
+fn last_answers(story: &Story) -> Value {
+    let id = story.document;
+    let quiet = LastAnswer {
+        now_ms: now_ms(),
+        results: vec![],
+        refused: vec![],
+        wipe: None,
+        journal: Some(journal()),
+        lacking: vec![],
+        resupplied: vec![],
+    };
+    let taken = Resupplied { document: id, taken: 2, refused: None, aside: vec![] };
+    let forms = [
+        ("one of them is lacking", LastAnswer { lacking: vec![id], ..quiet.clone() }),
+        ("it was taken", LastAnswer { resupplied: vec![taken], ..quiet }),
+    ];
+    let form = |(name, answer): (&str, LastAnswer)| {
+        let cbor = to_cbor(&answer).unwrap();
+        json!({ "name": name, "cbor": hex(&cbor), "read": render(&cbor) })
+    };
+    json!(forms.into_iter().map(form).collect::<Vec<_>>())
 }
 
 pub(super) fn pledge(story: &Story) -> Value {

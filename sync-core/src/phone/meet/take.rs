@@ -16,10 +16,11 @@ use crate::relay::certificate::Certificate;
 use crate::relay::meet::{Gift, MeetError, PeerBundle};
 use crate::relay::receipt::Receipt;
 use crate::store::documents::{self, StoredDocument};
-use crate::store::{StoreError, actors, meta_json, peers};
+use crate::store::{StoreError, actors, meta_json, peers, pledges};
 use crate::sync::bundle;
+use crate::sync::pledge::Pledged;
 use crate::sync::server::{self, Bench};
-use crate::sync::wire::{Bundle, BundleEntry, Delivery, PushOutcome};
+use crate::sync::wire::{Bundle, BundleEntry, Bytes, Delivery, PushOutcome};
 
 fn malformed(e: impl ToString) -> PhoneError {
     MeetError::Malformed(e.to_string()).into()
@@ -44,13 +45,15 @@ pub(super) fn take(
     let subject = Subject { user: who.user, grants: who.grants };
     let journal: Option<JournalId> = meta_json(tx, "journal")?;
     let mut proven: BTreeSet<ChangeHash> = BTreeSet::new();
+    let mut receipts: Vec<(&Bytes, Receipt, Pledged)> = Vec::new();
     for gift in gifts {
-        for receipt in &gift.receipts {
-            let receipt = Receipt::verified(receipt, &keys).ok_or_else(|| unproven("a receipt"))?;
+        for bytes in &gift.receipts {
+            let receipt = Receipt::verified(bytes, &keys).ok_or_else(|| unproven("a receipt"))?;
             if Some(receipt.journal) != journal {
                 return Err(unproven("a receipt of another journal"));
             }
-            proven.extend(receipt.taken);
+            proven.extend(receipt.taken.iter().copied());
+            receipts.push((bytes, receipt, Pledged::new()));
         }
         for delivery in &gift.deliveries {
             check_delivery(delivery, &proven)?;
@@ -58,6 +61,7 @@ pub(super) fn take(
             report.received += new;
             if new > 0 {
                 touched.push(delivery.document);
+                shown(delivery, &mut receipts);
             } else {
                 report.left_out += 1;
             }
@@ -80,9 +84,25 @@ pub(super) fn take(
             }
         }
     }
+    // A server that is restored one day asks who can prove what it has lost: this phone can, as the one that gave it could.
+    for (bytes, receipt, pledged) in receipts.iter().filter(|(_, _, pledged)| !pledged.is_empty()) {
+        pledges::keep_receipt(tx, receipt, bytes, pledged)?;
+    }
     touched.sort_unstable();
     touched.dedup();
     Ok(())
+}
+
+/// Notes which receipts prove what was taken.
+fn shown(delivery: &Delivery, receipts: &mut [(&Bytes, Receipt, Pledged)]) {
+    let given: BTreeSet<ChangeHash> =
+        delivery.changes.iter().filter_map(|c| Document::links(c).map(|(hash, _)| hash)).collect();
+    for (_, receipt, pledged) in receipts {
+        let heads: BTreeSet<ChangeHash> = receipt.taken.iter().filter(|hash| given.contains(hash)).copied().collect();
+        if !heads.is_empty() {
+            pledged.entry(delivery.document).or_default().extend(heads);
+        }
+    }
 }
 
 /// Every change must be a proven head, or what one builds on: a change names what it builds on by hash, so that nothing can be put
@@ -169,6 +189,7 @@ fn apply(
         tokens: &[],
         quarantined: &BTreeMap::new(),
         now_ms,
+        is_last: false,
     };
     let readings: Vec<_> = entry.changes.iter().map(|c| Document::decode(&c.bytes)).collect();
     let verdict = server::judge(&mut document, entry, &readings, &bench);

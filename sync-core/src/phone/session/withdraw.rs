@@ -1,4 +1,5 @@
-//! What the server refused: taken out of the document with what builds on it, kept with its words, and never sent again.
+//! What the server refused: taken out of the document with what builds on it, kept with its words, and never sent again. What builds on
+//! it and was not sent yet is sent all the same: the server keeps it beside what it builds on, where people decide about both.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -38,15 +39,17 @@ pub(in crate::phone) fn withdraw(
         count += u64::try_from(remade.len()).unwrap_or(0);
         reasons.retain(|hash, _| !remade.contains(hash));
     }
+    let spoken_of: BTreeSet<ChangeHash> = reasons.keys().copied().collect();
     if let Some(StoredDocument { document, .. }) = documents::load_readable(tx, id)? {
         count += take_out(phone, tx, &document, &mut reasons, now_ms)?;
     }
     // The document was forgotten or cannot be read: what is known of the change is the change.
-    for row in outbox::of_document(tx, id)? {
+    for row in outbox::of_document(tx, id)?.into_iter().filter(|row| spoken_of.contains(&row.hash)) {
         let Some((code, detail)) = reasons.get(&row.hash) else { continue };
         let kind = documents::envelope(tx, id)?.map_or(crate::shape::DocumentKind::Case, |(kind, _)| kind);
         let words = Document::written(&row.bytes).unwrap_or_else(|| preview(kind, &row.bytes, &mut None).join("\n"));
         keep(tx, id, row.hash, (*code, detail), words, &row.bytes, now_ms)?;
+        outbox::remove(tx, &row.hash)?;
         count += 1;
     }
     Ok(count)
@@ -75,6 +78,7 @@ fn take_out(
     now_ms: i64,
 ) -> Result<u64, PhoneError> {
     let id = document.meta().id;
+    let spoken_of: BTreeSet<ChangeHash> = reasons.keys().copied().collect();
     let history = document.history();
     // History is in causal order: what builds on a refused change is met after it.
     for change in &history {
@@ -112,6 +116,9 @@ fn take_out(
         if actors::owner(tx, change.actor)?.is_some() {
             let words = words(document, infos.get(&change.hash).copied(), &touches);
             keep(tx, id, change.hash, (*code, detail), words, &change.bytes, now_ms)?;
+            if spoken_of.contains(&change.hash) {
+                outbox::remove(tx, &change.hash)?;
+            }
         }
         count += 1;
     }
@@ -162,7 +169,5 @@ fn keep(
 ) -> Result<(), PhoneError> {
     let code = code.as_str().to_owned();
     let refused = RefusedChange { hash, document, code, detail: detail.clone(), words, refused_ms, decision: None };
-    outbox::refuse(tx, &refused, bytes)?;
-    outbox::remove(tx, &hash)?;
-    Ok(())
+    Ok(outbox::refuse(tx, &refused, bytes)?)
 }

@@ -174,6 +174,7 @@ impl Hall {
                 tokens: &[],
                 quarantined: &standing,
                 now_ms: self.now_ms,
+                is_last: false,
             },
         );
         self.entries.extend(verdict.accepted.into_iter().map(|a| (entry.document, a.inspected.raw)));

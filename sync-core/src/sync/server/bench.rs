@@ -25,6 +25,8 @@ pub struct Bench<'a> {
     pub quarantined: &'a BTreeMap<ChangeHash, Standing>,
     /// The server's clock, ms UTC.
     pub now_ms: i64,
+    /// The last word of a phone: nobody will bring what a change builds on and is not here, so that the change is kept aside.
+    pub is_last: bool,
 }
 
 /// A change that stands in quarantine.

@@ -1,0 +1,86 @@
+//! What phones hold that leave, or whose owners may see it no longer, reaches a restored server all the same, and leaves them afterwards.
+
+use serde_json::json;
+use sync_core::event::EventKind;
+use sync_core::phone::LastStep;
+use tests::{HOUR, World};
+
+use super::busy_case;
+use crate::access::lost::last_words;
+use crate::access::reassign::reassign;
+use crate::relay::meet::{meet, sociable};
+
+#[test]
+fn restore_has_forgotten_what_is_not_its_bringers_to_see_also_where_he_had_written_on() {
+    let mut world = World::new();
+    let (he, head) = (world.phone("he"), world.phone("station-head"));
+    he.sync();
+    // By the backup the grid is another's.
+    reassign(&world, "he", "baihua");
+    let file = world.back_up("hall.backup");
+    world.pass(HOUR);
+    reassign(&world, "baihua", "he");
+    world.pass(HOUR);
+    he.sync();
+    let (case, own) = (he.report("备份以后的案件。"), he.report("只有他的手机写过的案件。"));
+    he.sync();
+    head.sync();
+    head.event(case, EventKind::Note, json!({"text": "站长已阅。"}));
+    head.sync();
+    he.sync();
+    let before = world.case(case);
+    he.event(case, EventKind::OnScene, json!({"note": "恢复以前还没有发送"}));
+    he.event(own, EventKind::OnScene, json!({"note": "也没有发送"}));
+    world.lose_and_restore(&file);
+    head.sign_in_again(&world, "station-head");
+    head.sync();
+    he.sign_in_again(&world, "he");
+    he.sync();
+    assert_eq!(world.case(case), before);
+    assert_eq!(he.core().documents().unwrap(), [], "by the restored rights neither is his to see");
+    let refused = he.core().refused().unwrap();
+    assert!(refused.len() == 2 && refused.iter().all(|r| r.words.contains("没有发送")), "{refused:?}");
+    let (_, waiting) = world.get("/v1/quarantine", Some(&world.token("community")));
+    assert_eq!(waiting["items"].as_array().unwrap().len(), 2, "{waiting}");
+    world.check_rebuild();
+}
+
+#[test]
+fn restore_gets_what_a_phone_holds_that_is_to_be_wiped_before_it_is_empty() {
+    let mut world = World::new();
+    let (he, head) = (world.phone("he"), world.phone("station-head"));
+    let file = world.back_up("hall.backup");
+    let case = busy_case(&world, &he, &head);
+    let before = world.case(case);
+    world.lose_and_restore(&file);
+    let device = he.core().identity().unwrap().unwrap().device;
+    let (status, reply) =
+        world.post(&format!("/v1/devices/{device}/wipe"), Some(&world.token("community")), &json!({}));
+    assert_eq!(status, 200, "{reply}");
+    assert!(matches!(last_words(&world, &he), LastStep::Wipe(_)));
+    assert_eq!(world.case(case), before, "what others, the desk and the lost server wrote came with it");
+    world.check_rebuild();
+}
+
+#[test]
+fn restore_gets_what_only_another_phone_holds_that_was_given_it_at_a_meeting() {
+    let mut world = World::new();
+    let (he, colleague) = (sociable(&world, "he"), sociable(&world, "colleague"));
+    colleague.sync();
+    let file = world.back_up("hall.backup");
+    world.pass(HOUR);
+    let case = he.report("见面时交给同事的案件。");
+    he.sync();
+    // This one brings the proof to show to others.
+    he.sync();
+    let before = world.case(case);
+    meet(&he, &colleague);
+    assert_eq!(colleague.case(case), before);
+    world.lose_and_restore(&file);
+    // His phone never comes back.
+    colleague.sign_in_again(&world, "colleague");
+    colleague.sync();
+    assert_eq!(world.case(case), before);
+    assert_eq!(colleague.case(case), before);
+    world.check_rebuild();
+}
