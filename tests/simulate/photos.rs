@@ -207,10 +207,13 @@ impl World {
         }
     }
 
+    /// As it is found for a reader: a restored server looks for what it has forgotten in its own store of contents.
     fn on_server(&self, hash: &str) -> Option<Vec<u8>> {
         let app = self.server.app();
-        let row = uploads::is_stored(&mut app.db.get().unwrap(), hash).unwrap()?;
-        wait(app.objects.get(&row.object)).unwrap().map(|b| b.to_vec())
+        wait(async {
+            let row = verify::find(app, hash).await.unwrap()?;
+            app.objects.get(&row.object).await.unwrap().map(|b| b.to_vec())
+        })
     }
 
     /// What a disaster has taken with every copy: on no server, and not on the phone that took it.
