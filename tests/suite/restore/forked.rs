@@ -7,6 +7,8 @@ use sync_core::ids::DocumentId;
 use tests::phones::write;
 use tests::{TestPhone, World};
 
+use crate::relay::meet::{meet, sociable};
+
 fn note(phone: &TestPhone, case: DocumentId, text: &str) {
     phone.event(case, EventKind::Note, json!({ "text": text }));
 }
@@ -116,6 +118,38 @@ fn restore_knows_the_other_side_of_a_fork_when_a_second_phone_brings_it() {
     let (_, told) = world.get("/v1/restore", Some(&world.token("admin")));
     let phones = told["phones"].as_array().unwrap();
     assert!(phones.iter().all(|p| p["lacking"] == json!({})), "{told}");
+    world.check_rebuild();
+}
+
+#[test]
+fn restore_knows_the_other_side_of_a_fork_from_a_phone_that_was_given_it_at_a_meeting() {
+    let mut world = World::new();
+    let (he, colleague) = (sociable(&world, "he"), sociable(&world, "colleague"));
+    let case = he.report("水利组17-5栋,工人讨要工资。");
+    he.sync();
+    colleague.sync();
+    let file = world.back_up("hall.backup");
+    he.back_up();
+    note(&he, case, "已联系施工方。");
+    he.sync();
+    // This one brings the proof to show to others.
+    he.sync();
+    meet(&he, &colleague);
+    assert_eq!(colleague.case(case), world.case(case));
+    let he = he.restored();
+    note(&he, case, "工人已回宿舍。");
+    world.lose_and_restore(&file);
+    he.sign_in_again(&world, "he");
+    he.sync();
+    colleague.sign_in_again(&world, "colleague");
+    colleague.sync();
+    assert_eq!(notes(&world, case), ["工人已回宿舍。"]);
+    assert_eq!(colleague.case(case), world.case(case));
+    let rows = kept(&world, case);
+    assert!(
+        rows.len() == 1 && rows[0]["code"] == "fork" && rows[0]["preview"].to_string().contains("已联系施工方"),
+        "{rows:#?}"
+    );
     world.check_rebuild();
 }
 

@@ -1,0 +1,4 @@
+DROP INDEX cases_received;
+CREATE INDEX cases_received ON cases (received_ms, community);
+DROP INDEX patrols_received;
+CREATE INDEX patrols_sums ON patrols (received_ms, community);

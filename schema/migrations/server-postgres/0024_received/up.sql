@@ -1,0 +1,6 @@
+-- What arrived lately is read in the order in which it arrived, and counted by community: one index for both. With the community before
+-- the document it could not give the order, and the newest of a hundred thousand were found by sorting all of them.
+DROP INDEX cases_received;
+CREATE INDEX cases_received ON cases (received_ms, document, community);
+DROP INDEX patrols_sums;
+CREATE INDEX patrols_received ON patrols (received_ms, document, community);
