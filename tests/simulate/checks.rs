@@ -82,7 +82,7 @@ impl World {
         for (hash, typed) in &self.typed {
             let who = typed.phone;
             // What came too late for a record that was erased stays with its author's phone alone, and goes when that is wiped.
-            let late = self.erased.contains(&typed.document) && self.phones[who].is_wiped();
+            let late = self.once_erased.contains(&typed.document) && self.phones[who].is_wiped();
             let erased = late || self.destroyed.contains(hash);
             if erased || kept.contains(hash) || refused[who].contains(hash) || lost.contains(hash) {
                 continue;

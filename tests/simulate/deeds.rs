@@ -337,6 +337,7 @@ impl World {
                 self.did("erases");
                 self.tell(format!("{id} is erased with {} changes", gone.len()));
                 self.erased.insert(id);
+                self.once_erased.insert(id);
                 self.destroyed.extend(gone);
             }
             Ok(Err(e)) => self.wrong(format!("{id} cannot be erased: {e}")),

@@ -73,6 +73,8 @@ pub struct World {
     pub photos: BTreeMap<String, Photo>,
     /// Records that the server knows to be erased.
     pub erased: BTreeSet<DocumentId>,
+    /// The same and those whose erasure a restored server has forgotten.
+    pub once_erased: BTreeSet<DocumentId>,
     /// What went with them.
     pub destroyed: BTreeSet<ChangeHash>,
     /// What nobody had the right to write.
@@ -153,6 +155,7 @@ impl World {
             answered_for: BTreeMap::new(),
             photos: BTreeMap::new(),
             erased: BTreeSet::new(),
+            once_erased: BTreeSet::new(),
             destroyed: BTreeSet::new(),
             forged: BTreeSet::new(),
             in_flight: Vec::new(),

@@ -200,6 +200,38 @@ fn relay_what_the_server_refuses_later_is_taken_out_again_on_every_phone() {
 }
 
 #[test]
+fn relay_what_comes_back_at_a_meeting_after_it_was_erased_or_moved_away_goes_with_the_next_sync() {
+    let world = World::new();
+    let (colleague, head) = (sociable(&world, "colleague"), sociable(&world, "station-head"));
+    let he = world.phone("he");
+    let (erased, moved) = (he.report("依法删除的案件。"), he.report("后来归另一网格的案件。"));
+    he.sync();
+    // Twice: the second brings the proofs to show to others.
+    head.sync();
+    head.sync();
+    colleague.sync();
+    assert_eq!(colleague.core().documents().unwrap().len(), 2);
+    let body = serde_json::json!({"kind": "case", "document": erased, "part": "", "reason": "当事人依法要求删除"});
+    let (code, asked) = world.post("/v1/erasures", Some(&world.token("community")), &body);
+    assert_eq!(code, 201, "{asked}");
+    let path = format!("/v1/erasures/{}/decide", asked["id"].as_str().unwrap());
+    assert_eq!(world.post(&path, Some(&world.token("street")), &serde_json::json!({"approve": true})).0, 200);
+    let edits = serde_json::json!([{"edit": "set_field", "path": "place.grid", "value": "GM-BIYAN-03"}]);
+    let (code, reply) = world.desk("community", moved, edits);
+    assert_eq!(code, 200, "{reply}");
+    colleague.sync();
+    assert_eq!(colleague.core().documents().unwrap(), []);
+    // Her phone has heard of neither yet.
+    meet(&head, &colleague);
+    assert_eq!(colleague.core().documents().unwrap().len(), 2);
+    colleague.sync();
+    assert_eq!(colleague.core().documents().unwrap(), []);
+    head.sync();
+    assert_eq!(head.core().documents().unwrap(), [moved]);
+    world.check_rebuild();
+}
+
+#[test]
 fn relay_forged_stolen_and_expired_certificates_end_the_meeting() {
     let mut world = World::new();
     let he = sociable(&world, "he");

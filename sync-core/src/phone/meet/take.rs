@@ -141,7 +141,16 @@ fn deliver(
     if new > 0 && peers::changes_of(tx, delivery.document)?.is_empty() {
         documents::mark_synced(tx, delivery.document, now_ms)?;
     }
+    if !here {
+        came_anew(tx, delivery.document)?;
+    }
     Ok(new)
+}
+
+/// A record that was not here before the meeting is compared with the server's at the next sync: it may have moved, or been erased, since
+/// the other phone heard of it, and this phone may have been told to forget it already.
+fn came_anew(tx: &Transaction<'_>, id: DocumentId) -> Result<(), StoreError> {
+    documents::doubt(tx, id)
 }
 
 /// Reads a bundle with its author's certificate and signature; anything wrong with them is the bringer's fault.
@@ -207,7 +216,11 @@ fn apply(
     if !peers::keep(tx, given, entry.document, &fresh)? {
         return Ok(None);
     }
+    let here = documents::envelope(tx, entry.document)?.is_some();
     documents::save(tx, &document, actor)?;
+    if !here {
+        came_anew(tx, entry.document)?;
+    }
     incoming::observe(phone, tx, verdict.accepted.iter().map(|a| &a.inspected))?;
     u64::try_from(fresh.len()).map(Some).map_err(|_| StoreError::Damaged("count".into()).into())
 }
