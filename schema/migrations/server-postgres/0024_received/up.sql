@@ -4,3 +4,6 @@ DROP INDEX cases_received;
 CREATE INDEX cases_received ON cases (received_ms, document, community);
 DROP INDEX patrols_sums;
 CREATE INDEX patrols_received ON patrols (received_ms, document, community);
+-- Those to which somebody was summoned are shown in the order in which they changed.
+DROP INDEX cases_summoned;
+CREATE INDEX cases_summoned ON cases (updated_ms, document, community) WHERE summoned_ms IS NOT NULL;
