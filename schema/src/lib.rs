@@ -36,6 +36,7 @@ pub const PHONE_MIGRATIONS: &[&str] = &[
     include_str!("../migrations/phone/0017_thumbnails/up.sql"),
     include_str!("../migrations/phone/0018_leaving/up.sql"),
     include_str!("../migrations/phone/0019_receipts/up.sql"),
+    include_str!("../migrations/phone/0020_refused_again/up.sql"),
 ];
 /// Areas and people of the demo, in the form of an import file.
 pub const DEMO_IMPORT: &str = include_str!("../demo/import.toml");

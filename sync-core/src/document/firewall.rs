@@ -58,6 +58,13 @@ pub struct Decoded {
     pub(super) expanded: automerge::ExpandedChange,
 }
 
+impl Decoded {
+    /// When it was made, by the clock of who made it, ms UTC.
+    pub fn at_ms(&self) -> i64 {
+        self.change.timestamp()
+    }
+}
+
 fn decode(bytes: &[u8]) -> Result<Decoded, Refusal> {
     chunk::inspect(bytes)?;
     let broken = || refuse(RefusalCode::Malformed, "not a readable change");

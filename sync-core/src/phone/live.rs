@@ -83,7 +83,8 @@ impl Phone {
         let pace = self.pace(now_ms)?;
         self.0.store.read(|conn| {
             let done_ms = meta_json(conn, "last_complete_ms")?;
-            Ok(pace.wait_ms(now_ms, outbox::count(conn, None)? > 0, done_ms))
+            // What was refused once and waits for its ground hurries nobody.
+            Ok(pace.wait_ms(now_ms, outbox::holds_new(conn, None)?, done_ms))
         })
     }
 

@@ -9,14 +9,15 @@ use super::relay::KnownKeys;
 use super::session::ending::Why;
 use super::session::{outgoing, withdraw};
 use super::{Phone, PhoneError};
-use crate::document::ChangeHash;
+use crate::document::{ChangeHash, Document};
 use crate::error::RefusalCode;
-use crate::ids::DocumentId;
+use crate::ids::{DocumentId, JournalId};
 use crate::limits;
 use crate::store::pledges::{self, Word};
-use crate::store::{documents, outbox};
+use crate::store::{actors, documents, outbox, peers, set_meta_json, standing};
 use crate::sync::pledge::{self, Pledge, Resupplied, Resupply};
 use crate::sync::wire::{Bytes, Delivery, Doubt, SyncResponse};
+use crate::time::{Hlc, TimeClaim};
 
 /// How often one document is handed in in one sync: once is enough unless something was lost on the way.
 const ATTEMPTS_MAX: u32 = 3;
@@ -194,6 +195,47 @@ impl Handing {
     pub(super) fn left_out(&self) -> impl Iterator<Item = (DocumentId, Why)> {
         self.refused.iter().map(|(id, (code, detail))| (*id, Why::new(code.as_str(), detail.clone())))
     }
+}
+
+/// Notes that the server's journal is another one than was last heard of. `restored`: there was one.
+pub(super) fn meet_journal(
+    phone: &Phone,
+    tx: &Transaction<'_>,
+    journal: JournalId,
+    restored: bool,
+) -> Result<(), PhoneError> {
+    if restored {
+        // A restored server: what it acknowledged before may be gone. Everything held here is offered again.
+        standing::forget_acknowledged(tx)?;
+        // What was to be handed in is compared anew: the life before this one lacked other things.
+        pledges::hand_in_nothing(tx)?;
+        // If this store is an older copy too, the server that could have noticed it is gone.
+        phone.take_new_actors(tx)?;
+        for id in documents::ids(tx)? {
+            documents::doubt(tx, id)?;
+        }
+        peers::forget_proofs(tx)?;
+        offer_refused(tx)?;
+    }
+    Ok(set_meta_json(tx, "journal", &journal)?)
+}
+
+/// Sends again what was refused and nobody has decided about: the restored server may have lost it from its quarantine, where people
+/// decide. By the rights that it restored it may also be right.
+fn offer_refused(tx: &Transaction<'_>) -> Result<(), PhoneError> {
+    for refused in outbox::undecided(tx)? {
+        // What cannot be read was nobody's words, and what is no change of this phone's is not its own to send.
+        let Ok(decoded) = Document::decode(&refused.bytes) else { continue };
+        let Some(owner) = actors::owner(tx, decoded.raw.actor)? else { continue };
+        if documents::envelope(tx, refused.document)?.is_none() {
+            let Some((kind, community)) = &refused.envelope else { continue };
+            documents::remember(tx, refused.document, *kind, community)?;
+        }
+        // Its evidence went with the refusal; what is left is its author's word.
+        let at = TimeClaim { hlc: Hlc { wall_ms: decoded.at_ms(), count: 0 }, anchor: None };
+        outbox::push(tx, refused.document, owner.author, &decoded.raw, &at)?;
+    }
+    Ok(())
 }
 
 /// Keeps the pledge of an answer, if it is one. `doubts`: what was asked, with the heads held then.

@@ -21,7 +21,7 @@ use crate::limits;
 use crate::phone::ChangeNotice;
 use crate::store::decisions;
 use crate::store::documents::{self, CursorRow};
-use crate::store::{attachments, list, meta_json, outbox, peers, pledges, set_meta_json, standing};
+use crate::store::{attachments, list, meta_json, outbox, set_meta_json, standing};
 use crate::sync::orders::Confirmed;
 use crate::sync::token;
 use crate::sync::wire::{
@@ -192,8 +192,11 @@ impl SyncSession {
         })?;
         let Some((request, carried)) = made else {
             let left = self.stuck.iter().chain(&self.unread).map(|(id, why)| (*id, why.clone()));
-            let left = left.chain(self.resupply.left_out()).collect();
-            let ended = phone.0.store.write(|tx| ending::end(tx, &left))?;
+            let mut left: BTreeMap<DocumentId, Why> = left.chain(self.resupply.left_out()).collect();
+            let ended = phone.0.store.write(|tx| {
+                ending::leave_refused(tx, &mut left)?;
+                ending::end(tx, &left)
+            })?;
             return ended.map(|()| None).map_err(PhoneError::Incomplete);
         };
         self.confirming = request.confirmed.clone().unwrap_or_default();
@@ -362,34 +365,12 @@ impl SyncSession {
         Ok(progress)
     }
 
-    /// Another journal than the one that was last heard of. `restored`: there was one.
-    pub(super) fn meet_journal(
-        &self,
-        tx: &Transaction<'_>,
-        journal: JournalId,
-        restored: bool,
-    ) -> Result<(), PhoneError> {
-        if restored {
-            // A restored server: what it acknowledged before may be gone. Everything held here is offered again.
-            standing::forget_acknowledged(tx)?;
-            // What was to be handed in is compared anew: the life before this one lacked other things.
-            pledges::hand_in_nothing(tx)?;
-            // If this store is an older copy too, the server that could have noticed it is gone.
-            self.phone.take_new_actors(tx)?;
-            for id in documents::ids(tx)? {
-                documents::doubt(tx, id)?;
-            }
-            peers::forget_proofs(tx)?;
-        }
-        Ok(set_meta_json(tx, "journal", &journal)?)
-    }
-
     /// The journal's identity and the server's time.
     fn note_server(&self, tx: &Transaction<'_>, response: &SyncResponse) -> Result<(), PhoneError> {
         let host = &self.phone.0.host;
         let known: Option<JournalId> = meta_json(tx, "journal")?;
         if known != Some(response.journal) {
-            self.meet_journal(tx, response.journal, known.is_some())?;
+            resupply::meet_journal(&self.phone, tx, response.journal, known.is_some())?;
         }
         attachments::note_losses(tx, response.orders.as_ref().map_or(0, |o| o.losses))?;
         set_meta_json(tx, "server_ms", &response.now_ms)?;
@@ -430,7 +411,7 @@ impl SyncSession {
                     if *times <= NEEDS_MAX {
                         documents::doubt(tx, result.document)?;
                     } else {
-                        let why = Why::new("need", "the server lacks what these changes build on");
+                        let why = Why::new(ending::NEED, "the server lacks what these changes build on");
                         if self.stuck.insert(result.document, why).is_none() {
                             self.idle_rounds = 0;
                         }

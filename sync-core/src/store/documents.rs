@@ -163,6 +163,18 @@ pub fn envelope(conn: &Connection, id: DocumentId) -> Result<Option<(DocumentKin
     Ok(row.and_then(|(kind, community)| Some((DocumentKind::parse(&kind)?, AreaCode::new(community).ok()?))))
 }
 
+/// Remembers what a document is that is not here: something of it is to be sent.
+pub fn remember(
+    tx: &Transaction<'_>,
+    id: DocumentId,
+    kind: DocumentKind,
+    community: &AreaCode,
+) -> Result<(), StoreError> {
+    tx.prepare_cached("INSERT OR REPLACE INTO forgotten (document, kind, community) VALUES (?1, ?2, ?3)")?
+        .execute((id.to_string(), kind.as_str(), community.as_str()))?;
+    Ok(())
+}
+
 /// Reads a document that may have become unreadable: `None` then too.
 pub fn load_readable(conn: &Connection, id: DocumentId) -> Result<Option<StoredDocument>, StoreError> {
     match load(conn, id) {

@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use super::StoreError;
 use crate::document::{ChangeHash, RawChange};
 use crate::error::RefusalCode;
-use crate::ids::{ActorId, DocumentId, UserId};
+use crate::ids::{ActorId, AreaCode, DocumentId, UserId};
+use crate::shape::DocumentKind;
 use crate::time::TimeClaim;
 
 /// One unsent change.
@@ -119,6 +120,13 @@ pub fn count(conn: &Connection, document: Option<DocumentId>) -> Result<u64, Sto
     Ok(u64::try_from(n).unwrap_or(0))
 }
 
+/// Whether something is unsent, of one document or at all, that was not refused before.
+pub fn holds_new(conn: &Connection, document: Option<DocumentId>) -> Result<bool, StoreError> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM outbox WHERE (?1 IS NULL OR document = ?1) \
+               AND hash NOT IN (SELECT hash FROM refused))";
+    Ok(conn.prepare_cached(sql)?.query_row([document.map(|id| id.to_string())], |r| r.get(0))?)
+}
+
 /// The newest unsent change by its ordinal; 0 when nothing is unsent.
 pub fn newest(conn: &Connection) -> Result<i64, StoreError> {
     Ok(conn.prepare_cached("SELECT coalesce(max(ordinal), 0) FROM outbox")?.query_row([], |r| r.get(0))?)
@@ -148,10 +156,38 @@ pub fn not_refused(tx: &Transaction<'_>, hash: &ChangeHash) -> Result<bool, Stor
     Ok(tx.prepare_cached(sql)?.execute([hash.0])? > 0)
 }
 
-/// Keeps a refused change with its words.
+/// A refused change about which nobody has decided, as it can be sent again.
+pub struct Undecided {
+    /// Which document.
+    pub document: DocumentId,
+    /// What it is; none where that was not written down.
+    pub envelope: Option<(DocumentKind, AreaCode)>,
+    /// The change.
+    pub bytes: Vec<u8>,
+}
+
+/// Refused changes about which nobody has decided, in the order in which they were refused.
+pub fn undecided(conn: &Connection) -> Result<Vec<Undecided>, StoreError> {
+    let mut statement = conn.prepare_cached(
+        "SELECT document, kind, community, bytes FROM refused WHERE decided_ms IS NULL ORDER BY refused_ms, rowid",
+    )?;
+    type Row = (String, Option<String>, Option<String>, Vec<u8>);
+    let rows = statement.query_map([], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?)))?;
+    let rows: Vec<Row> = rows.collect::<Result<_, _>>()?;
+    let read = |(document, kind, community, bytes): Row| {
+        let envelope = kind.zip(community).and_then(|(k, c)| Some((DocumentKind::parse(&k)?, AreaCode::new(c).ok()?)));
+        Some(Undecided { document: document.parse().ok()?, envelope, bytes })
+    };
+    Ok(rows.into_iter().filter_map(read).collect())
+}
+
+/// Keeps a refused change with its words, and what its document is as long as that is known.
 pub fn refuse(tx: &Transaction<'_>, refused: &RefusedChange, bytes: &[u8]) -> Result<(), StoreError> {
     tx.prepare_cached(
-        "INSERT OR IGNORE INTO refused (hash, document, code, detail, words, bytes, refused_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        "INSERT OR IGNORE INTO refused (hash, document, code, detail, words, bytes, refused_ms, kind, community) \
+         SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, d.kind, d.community FROM (SELECT 1) LEFT JOIN \
+         (SELECT kind, community FROM documents WHERE id = ?2 \
+          UNION ALL SELECT kind, community FROM forgotten WHERE document = ?2 LIMIT 1) d",
     )?
     .execute((
         refused.hash.0,

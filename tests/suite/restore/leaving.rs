@@ -1,6 +1,6 @@
 //! What phones hold that leave, or whose owners may see it no longer, reaches a restored server all the same, and leaves them afterwards.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use sync_core::event::EventKind;
 use sync_core::phone::LastStep;
 use tests::{HOUR, World};
@@ -8,6 +8,7 @@ use tests::{HOUR, World};
 use super::busy_case;
 use crate::access::lost::last_words;
 use crate::access::reassign::reassign;
+use crate::quarantine::discharged;
 use crate::relay::meet::{meet, sociable};
 
 #[test]
@@ -43,6 +44,53 @@ fn restore_has_forgotten_what_is_not_its_bringers_to_see_also_where_he_had_writt
     let (_, waiting) = world.get("/v1/quarantine", Some(&world.token("community")));
     assert_eq!(waiting["items"].as_array().unwrap().len(), 2, "{waiting}");
     world.check_rebuild();
+}
+
+#[test]
+fn restore_keeps_aside_once_more_what_the_lost_server_had_refused() {
+    let mut world = World::new();
+    let (he, case) = discharged(&world);
+    let file = world.back_up("hall.backup");
+    he.event(case, EventKind::OnScene, json!({"note": "不在岗以后所写"}));
+    he.sync();
+    assert_eq!(waiting(&world).len(), 1);
+    world.lose_and_restore(&file);
+    assert_eq!(waiting(&world).len(), 0, "lost with the server");
+    he.sign_in_again(&world, "he");
+    he.sync();
+    assert!(waiting(&world).len() == 1 && waiting(&world)[0]["preview"].to_string().contains("不在岗以后所写"));
+    assert_eq!((he.core().refused().unwrap().len(), he.core().status().unwrap().pending), (1, 0));
+    world.check_rebuild();
+}
+
+#[test]
+fn restore_lets_in_what_was_refused_where_its_author_is_charged_again_once_the_record_is_back() {
+    let mut world = World::new();
+    let head = world.phone("station-head");
+    let file = world.back_up("before-everything.backup");
+    let (he, case) = discharged(&world);
+    head.sync();
+    he.event(case, EventKind::OnScene, json!({"note": "不在岗以后所写"}));
+    he.sync();
+    assert_eq!(he.core().documents().unwrap(), []);
+    world.lose_and_restore(&file);
+    // Nothing is wrong with his phone: what was refused once is not due as long as the record is away.
+    he.sign_in_again(&world, "he");
+    he.sync();
+    assert_eq!((he.core().refused().unwrap().len(), he.core().status().unwrap().pending), (1, 1));
+    assert!(he.core().next_sync_ms().unwrap() > 60_000, "it does not ask again and again");
+    head.sign_in_again(&world, "station-head");
+    head.sync();
+    he.sync();
+    assert!(world.case(case).timeline.iter().any(|e| e.kind == EventKind::OnScene));
+    assert_eq!((waiting(&world).len(), he.core().refused().unwrap().len()), (0, 0));
+    assert_eq!(he.case(case), world.case(case));
+    world.check_rebuild();
+}
+
+fn waiting(world: &World) -> Vec<Value> {
+    let (_, page) = world.get("/v1/quarantine?state=waiting", Some(&world.token("community")));
+    page["items"].as_array().unwrap().clone()
 }
 
 #[test]

@@ -122,7 +122,7 @@ impl LastWords {
         documents::settle(tx, &asked.iter().map(|d| d.document).collect::<Vec<_>>())?;
         let known: Option<JournalId> = meta_json(tx, "journal")?;
         if let Some(journal) = answer.journal.filter(|j| known != Some(*j)) {
-            session.meet_journal(tx, journal, known.is_some())?;
+            super::resupply::meet_journal(&session.phone, tx, journal, known.is_some())?;
         }
         let phone = session.phone.clone();
         let said = (answer.results.as_slice(), answer.refused.as_slice());
