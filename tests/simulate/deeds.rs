@@ -361,7 +361,8 @@ impl World {
             let rows = tables::erased_documents::table.select(tables::erased_documents::document);
             rows.load(&mut *self.server.app().db.get().unwrap()).unwrap()
         };
-        self.erased.retain(|id| known.contains(&id.to_string()));
+        // A later backup knows of one that an earlier one, restored in between, did not.
+        self.erased = self.once_erased.iter().filter(|id| known.contains(&id.to_string())).copied().collect();
     }
 
     /// What was erased is nowhere: not on the server, and on no phone that the server can still reach.
