@@ -77,6 +77,8 @@ pub struct Asker<'a> {
     pub restored: bool,
     /// Documents of which the phone holds more than it can prove.
     pub unproven: &'a [DocumentId],
+    /// Documents of which it has just sent something: it holds them, wherever its cursors stand.
+    pub pushed: &'a [DocumentId],
     /// Changes that it has just sent itself.
     pub sent: &'a BTreeSet<ChangeHash>,
     /// Closed records that have not changed since then (ms UTC) are no longer handed to who is new to them; asked for by a doubt
@@ -96,15 +98,17 @@ pub fn collect(conn: &mut AnyConnection, asker: &Asker<'_>) -> Result<Feed, DbEr
         let standing = resolve(conn, asker, doubt, &mut feed)?;
         feed.standing.push(standing);
     }
-    for id in asker.unproven {
-        let place = journal::document_row(conn, *id)?.map(|row| row.place()).transpose()?;
-        feed.purge.documents.extend(place.filter(|p| !asker.subject.may_read(p)).map(|p| p.document));
-    }
     let known = scopes::of_device(conn, asker.device)?;
     let communities = asker.subject.communities();
     // What of a community nothing may be seen any more, goes as a whole.
-    let gone = asker.holding.iter().filter(|c| !communities.contains(c));
-    feed.purge.communities.extend(gone.cloned());
+    let gone: Vec<&AreaCode> = asker.holding.iter().filter(|c| !communities.contains(c)).collect();
+    let spoken_of: BTreeSet<String> = asker.unproven.iter().chain(asker.pushed).map(ToString::to_string).collect();
+    for row in journal::document_rows(conn, &spoken_of.into_iter().collect::<Vec<_>>())?.values() {
+        let place = row.place()?;
+        let goes = !gone.contains(&&place.community) || asker.unproven.contains(&place.document);
+        feed.purge.documents.extend(Some(place.document).filter(|_| goes && !asker.subject.may_read(&place)));
+    }
+    feed.purge.communities.extend(gone.into_iter().cloned());
     for community in &communities {
         let Some(head) = journal::head(conn, community)? else { continue };
         let mut cursor = begin(conn, asker, community, head, &known, &mut feed)?;

@@ -83,6 +83,7 @@ impl World {
         let name = self.phones[who].name.clone();
         let dies = self.befalls(Fault::PhoneDiesWriting, 20);
         let steps = dies.then(|| 1 << self.dice.below(14)).map(|top| 1 + u32::try_from(self.dice.below(top)).unwrap());
+        let before = self.phones[who].unsent();
         match self.phones[who].dying(steps, work) {
             Some(Ok((document, Some(hash)))) => {
                 let what = if edited.is_some() { "edits" } else { "creates" };
@@ -96,6 +97,12 @@ impl World {
             None => {
                 self.phones[who].revive();
                 self.tell(format!("{name} dies while it writes"));
+                // It may have kept the words and died before it could say so.
+                for (hash, document) in self.phones[who].unsent_of() {
+                    if !before.contains(&hash) {
+                        self.typed.entry(hash).or_insert(Typed { phone: who, document });
+                    }
+                }
             }
         }
         if self.befalls(Fault::PhoneDies, 15) {

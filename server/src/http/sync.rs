@@ -185,6 +185,7 @@ fn answer(
         // It may hold what this server lacks: nothing goes as a whole, every document is compared first.
         holding.clear();
     }
+    let pushed: Vec<DocumentId> = results.iter().map(|r: &PushResult| r.document).collect();
     let asker = feed::Asker {
         device,
         subject: &principal.subject,
@@ -193,12 +194,12 @@ fn answer(
         doubts: &request.doubts,
         restored: app.restored,
         unproven: request.resupply.as_ref().map(|r| r.unproven.as_slice()).unwrap_or_default(),
+        pushed: &pushed,
         sent: &sent,
         history_from_ms: now_ms.saturating_sub(app.config.history_ms()),
     };
     let mut feed = feed::collect(conn, &asker)?;
-    let spoken_of: Vec<DocumentId> = results.iter().map(|r: &PushResult| r.document).collect();
-    let spoken_of = [spoken_of, feed.wanted.iter().map(|w| w.document).collect()].concat();
+    let spoken_of = [pushed, feed.wanted.iter().map(|w| w.document).collect()].concat();
     let standing = std::mem::take(&mut feed.standing);
     let (erased, more_erased) = erasure::orders(conn, device, (cursors, &feed.cursors), &spoken_of, now_ms)?;
     feed.wanted.retain(|w| !erased.contains(&w.document));

@@ -15,6 +15,21 @@ fn act(world: &World, path: &str, body: &Value) -> (u16, Value) {
     world.post(path, Some(&world.token("admin")), body)
 }
 
+#[test]
+fn a_phone_that_never_heard_an_answer_forgets_what_it_handed_in_when_its_holder_was_reassigned_meanwhile() {
+    let world = World::new();
+    let he = world.phone("he");
+    let case = he.report("他的第一件。");
+    let request = he.core().sync_begin("test").next_request().unwrap().unwrap();
+    // Taken, and the answer is lost on the way.
+    he.exchange(&world, &request);
+    reassign(&world, "he", "baihua");
+    he.sync();
+    assert_eq!(world.case(case).narrative, "他的第一件。");
+    assert_eq!(he.core().documents().unwrap(), [], "it is another's to look after now");
+    assert!(orders(&world, "he").iter().all(|(_, _, confirmed)| *confirmed));
+}
+
 /// Hands the first grid of 碧眼 from one worker to another.
 pub(crate) fn reassign(world: &World, from: &str, to: &str) {
     let body = json!({"role": "grid_worker", "from": world.user(from), "to": world.user(to)});
