@@ -349,6 +349,10 @@ pub fn document_row(conn: &mut AnyConnection, id: DocumentId) -> Result<Option<D
 
 /// The rows of documents.
 pub fn document_rows(conn: &mut AnyConnection, ids: &[String]) -> Result<BTreeMap<String, DocumentRow>, DbError> {
+    // Most syncs ask for none.
+    if ids.is_empty() {
+        return Ok(BTreeMap::new());
+    }
     let rows = documents::table.filter(documents::id.eq_any(ids)).select(COLUMNS).load::<DocumentRow>(conn)?;
     Ok(rows.into_iter().map(|r| (r.id.clone(), r)).collect())
 }

@@ -225,17 +225,17 @@ impl SimPhone {
         hashes(rows.unwrap())
     }
 
+    /// What it made and nobody has acknowledged.
+    pub fn unsent(&self) -> BTreeSet<ChangeHash> {
+        self.unsent_of().into_iter().map(|(hash, _)| hash).collect()
+    }
+
     /// The same with the documents.
     pub fn unsent_of(&self) -> Vec<(ChangeHash, DocumentId)> {
         let conn = self.inside();
         let mut statement = conn.prepare("SELECT hash, document FROM outbox").unwrap();
         let rows = statement.query_map([], |r| Ok((ChangeHash(r.get(0)?), r.get::<_, String>(1)?))).unwrap();
         rows.map(Result::unwrap).map(|(hash, id)| (hash, id.parse().unwrap())).collect()
-    }
-
-    /// What it made and nobody has acknowledged.
-    pub fn unsent(&self) -> BTreeSet<ChangeHash> {
-        self.column("SELECT hash FROM outbox")
     }
 
     /// What was refused and is kept here with words.

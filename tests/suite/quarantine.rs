@@ -44,7 +44,7 @@ fn refused(world: &World, edits: &[Vec<sync_core::edit::Edit>]) -> (TestPhone, D
     (he, case)
 }
 
-fn items(world: &World, login: &str, query: &str) -> Vec<Value> {
+pub(crate) fn items(world: &World, login: &str, query: &str) -> Vec<Value> {
     let (status, page) = world.get(&format!("/v1/quarantine{query}"), Some(&world.token(login)));
     assert_eq!(status, 200, "{page}");
     page["items"].as_array().unwrap().clone()

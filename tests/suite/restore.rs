@@ -15,6 +15,7 @@ use tests::phones::{event, set, write};
 use tests::{HOUR, TestPhone, World};
 
 use crate::access::reassign::reassign;
+use crate::erasure::erase;
 use crate::hand::Hand;
 
 /// Hash and author of every change of a document.
@@ -52,6 +53,18 @@ fn busy_case(world: &World, he: &TestPhone, head: &TestPhone) -> DocumentId {
     he.sync();
     head.sync();
     case
+}
+
+/// A backup by which his grid is another's; since then it is his again, and his phone knows.
+fn anothers_by_the_backup(world: &World, he: &TestPhone) -> std::path::PathBuf {
+    he.sync();
+    reassign(world, "he", "baihua");
+    let file = world.back_up("hall.backup");
+    world.pass(HOUR);
+    reassign(world, "baihua", "he");
+    world.pass(HOUR);
+    he.sync();
+    file
 }
 
 #[test]
@@ -204,14 +217,7 @@ fn restore_of_a_person_and_an_area_younger_than_the_backup_waits_until_they_are_
 fn restore_takes_what_its_bringer_may_no_longer_see_and_then_has_it_forgotten() {
     let mut world = World::new();
     let (he, head) = (world.phone("he"), world.phone("station-head"));
-    he.sync();
-    // By the backup the grid is another's.
-    reassign(&world, "he", "baihua");
-    let file = world.back_up("hall.backup");
-    world.pass(HOUR);
-    reassign(&world, "baihua", "he");
-    world.pass(HOUR);
-    he.sync();
+    let file = anothers_by_the_backup(&world, &he);
     let case = he.report("备份以后的案件。");
     he.sync();
     head.sync();
@@ -237,11 +243,7 @@ fn restore_does_not_bring_back_what_the_server_knows_to_be_erased() {
     let case = he.report("依法删除的案件。");
     he.sync();
     head.sync();
-    let body = json!({"kind": "case", "document": case, "part": "", "reason": "当事人依法要求删除"});
-    let (code, asked) = world.post("/v1/erasures", Some(&world.token("community")), &body);
-    assert_eq!(code, 201, "{asked}");
-    let path = format!("/v1/erasures/{}/decide", asked["id"].as_str().unwrap());
-    assert_eq!(world.post(&path, Some(&world.token("street")), &json!({"approve": true})).0, 200);
+    erase(&world, "case", case, "");
     let file = world.back_up("hall.backup");
     world.lose_and_restore(&file);
     // The station head's phone was away all the time, and still holds it.

@@ -10,7 +10,7 @@ pub(super) mod withdraw;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use rusqlite::Transaction;
+use rusqlite::{Connection, Transaction};
 
 use super::forward::Forwarding;
 use super::{Phone, PhoneError, TokenAt, away, dismissed, purge, relay, resupply, storage};
@@ -90,6 +90,15 @@ impl Phone {
     }
 }
 
+/// Records with what is held of them.
+fn with_heads(conn: &Connection, documents: Vec<DocumentId>) -> Result<Vec<Doubt>, PhoneError> {
+    let held = |document| {
+        let stored = documents::load_readable(conn, document)?;
+        Ok(Doubt { document, heads: stored.map(|d| d.document.heads()).unwrap_or_default() })
+    };
+    documents.into_iter().map(held).collect()
+}
+
 impl SyncSession {
     pub(super) fn new(phone: Phone, version: &str) -> Self {
         Self {
@@ -117,6 +126,15 @@ impl SyncSession {
         self.stuck.keys().copied().collect()
     }
 
+    /// Records to be compared with the next request: those of which this sync cannot say already how they stand.
+    fn open_doubts(&self, conn: &Connection) -> Result<Vec<DocumentId>, PhoneError> {
+        let parked = self.unread.len() + self.resupply.refused.len();
+        let mut doubts = documents::doubts(conn, limits::REQUEST_DOUBTS_TARGET + parked)?;
+        doubts.retain(|id| !self.unread.contains_key(id) && !self.resupply.is_parked(id));
+        doubts.truncate(limits::REQUEST_DOUBTS_TARGET);
+        Ok(doubts)
+    }
+
     /// The next request, or `None` when the sync has come to its end.
     pub fn next_request(&mut self) -> Result<Option<Vec<u8>>, PhoneError> {
         if self.failed || self.rounds >= ROUNDS_MAX || self.idle_rounds > 8 {
@@ -132,10 +150,7 @@ impl SyncSession {
             if !others.is_empty() {
                 left += u64::try_from(std::mem::take(&mut rows).len()).unwrap_or(0);
             }
-            let parked = self.unread.len() + self.resupply.refused.len();
-            let mut doubts = documents::doubts(conn, limits::REQUEST_DOUBTS_TARGET + parked)?;
-            doubts.retain(|id| !self.unread.contains_key(id) && !self.resupply.is_parked(id));
-            doubts.truncate(limits::REQUEST_DOUBTS_TARGET);
+            let doubts = self.open_doubts(conn)?;
             let confirmed = purge::confirmed(&phone, conn)?;
             let purged = confirmed.documents.len() + confirmed.communities.len() > 0;
             let due = !rows.is_empty() || !doubts.is_empty() || !others.is_empty() || purged;
@@ -153,11 +168,7 @@ impl SyncSession {
                     scope: c.scope,
                 })
             });
-            let mut heads = Vec::new();
-            for id in &doubts {
-                let held = documents::load_readable(conn, *id)?.map(|d| d.document.heads()).unwrap_or_default();
-                heads.push(Doubt { document: *id, heads: held });
-            }
+            let heads = with_heads(conn, doubts)?;
             let carried: Vec<i64> = rows.iter().map(|r| r.ordinal).collect();
             let (sealed, unknown) = outgoing::seal(&phone, conn, &who, rows)?;
             self.bundles = sealed.iter().map(|s| (s.device, s.documents.clone())).collect();
@@ -192,11 +203,8 @@ impl SyncSession {
         })?;
         let Some((request, carried)) = made else {
             let left = self.stuck.iter().chain(&self.unread).map(|(id, why)| (*id, why.clone()));
-            let mut left: BTreeMap<DocumentId, Why> = left.chain(self.resupply.left_out()).collect();
-            let ended = phone.0.store.write(|tx| {
-                ending::leave_refused(tx, &mut left)?;
-                ending::end(tx, &left)
-            })?;
+            let left = left.chain(self.resupply.left_out()).collect();
+            let ended = phone.0.store.write(|tx| ending::end(tx, &left))?;
             return ended.map(|()| None).map_err(PhoneError::Incomplete);
         };
         self.confirming = request.confirmed.clone().unwrap_or_default();

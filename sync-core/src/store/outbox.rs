@@ -3,7 +3,7 @@
 use rusqlite::{Connection, Transaction};
 use serde::{Deserialize, Serialize};
 
-use super::StoreError;
+use super::{StoreError, documents};
 use crate::document::{ChangeHash, RawChange};
 use crate::error::RefusalCode;
 use crate::ids::{ActorId, AreaCode, DocumentId, UserId};
@@ -183,11 +183,10 @@ pub fn undecided(conn: &Connection) -> Result<Vec<Undecided>, StoreError> {
 
 /// Keeps a refused change with its words, and what its document is as long as that is known.
 pub fn refuse(tx: &Transaction<'_>, refused: &RefusedChange, bytes: &[u8]) -> Result<(), StoreError> {
+    let (kind, community) = documents::envelope(tx, refused.document)?.unzip();
     tx.prepare_cached(
         "INSERT OR IGNORE INTO refused (hash, document, code, detail, words, bytes, refused_ms, kind, community) \
-         SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, d.kind, d.community FROM (SELECT 1) LEFT JOIN \
-         (SELECT kind, community FROM documents WHERE id = ?2 \
-          UNION ALL SELECT kind, community FROM forgotten WHERE document = ?2 LIMIT 1) d",
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
     )?
     .execute((
         refused.hash.0,
@@ -197,6 +196,8 @@ pub fn refuse(tx: &Transaction<'_>, refused: &RefusedChange, bytes: &[u8]) -> Re
         &refused.words,
         bytes,
         refused.refused_ms,
+        kind.map(DocumentKind::as_str),
+        community.as_ref().map(AreaCode::as_str),
     ))?;
     Ok(())
 }

@@ -126,14 +126,12 @@ fn one(
         ));
     }
     let missing: Vec<ChangeHash> = deps.iter().filter(|dep| !stage.has(dep)).copied().collect();
-    if let (Some(first), true) = (missing.first(), bench.is_last) {
-        return quarantine(Refusal::new(
-            RefusalCode::MissingDependency,
-            format!("it builds on {first}, which never came here; this was the last word of its phone"),
-        ));
-    }
-    if !missing.is_empty() {
-        return PushOutcome::Need(missing);
+    if let Some(first) = missing.first() {
+        if !bench.is_last {
+            return PushOutcome::Need(missing);
+        }
+        let detail = format!("it builds on {first}, which never came here; this was the last word of its phone");
+        return quarantine(Refusal::new(RefusalCode::MissingDependency, detail));
     }
     match admit(stage, entry, change, read, bench) {
         Ok(None) => PushOutcome::Duplicate,

@@ -14,6 +14,7 @@ use tests::{HOUR, TestPhone, World};
 
 use super::reassign::orders;
 use crate::hand::Hand;
+use crate::quarantine::items;
 use crate::relay::meet::{meet, sociable};
 
 fn device_of(phone: &TestPhone) -> String {
@@ -161,7 +162,7 @@ fn the_last_word_of_a_wiped_phone_is_kept_aside_where_what_it_builds_on_never_ca
     he.inside().execute("DELETE FROM outbox WHERE ordinal = (SELECT min(ordinal) FROM outbox)", []).unwrap();
     tell(&world, &device_of(&he), "wipe");
     assert_eq!(he.library.sync(None, None), Err(PhoneLibError::Wiped));
-    let items = quarantined(&world);
+    let items = items(&world, "community", "");
     assert_eq!(items.len(), 1, "{items:?}");
     assert_eq!(
         (items[0]["code"].as_str(), items[0]["document"].as_str()),
@@ -181,12 +182,6 @@ pub(crate) fn last_words(world: &World, phone: &TestPhone) -> LastStep {
             step => return step,
         }
     }
-}
-
-fn quarantined(world: &World) -> Vec<serde_json::Value> {
-    let (status, page) = world.get("/v1/quarantine", Some(&world.token("community")));
-    assert_eq!(status, 200, "{page}");
-    page["items"].as_array().unwrap().clone()
 }
 
 fn post(world: &World, body: &[u8]) -> (u16, String, Vec<u8>) {

@@ -9,6 +9,8 @@ use sync_core::shape::DocumentKind;
 use tests::phones::{set, write};
 use tests::{HOUR, MINUTE, TestPhone, World};
 
+use crate::quarantine::items;
+
 const GRID: &str = "GM-BIYAN-01";
 
 fn act(world: &World, path: &str, body: &Value) -> (u16, Value) {
@@ -61,12 +63,6 @@ fn held(phone: &TestPhone) -> Vec<DocumentId> {
     phone.core().documents().unwrap()
 }
 
-fn quarantine(world: &World) -> Vec<Value> {
-    let (status, list) = world.get("/v1/quarantine", Some(&world.token("community")));
-    assert_eq!(status, 200, "{list}");
-    list["items"].as_array().unwrap().clone()
-}
-
 /// Orders to somebody's only phone: kind and whether it was confirmed.
 pub(crate) fn orders(world: &World, login: &str) -> Vec<(String, String, bool)> {
     let token = world.token("admin");
@@ -99,7 +95,8 @@ fn after_a_reassignment_earlier_work_is_accepted_and_later_work_goes_to_quaranti
     assert!(held(&station).contains(&before), "what was made while the grid was his is accepted");
     assert!(world.case(case).timeline.iter().any(|e| e.kind == EventKind::OnScene));
     assert!(!world.case(case).timeline.iter().any(|e| e.kind == EventKind::Note), "made when the grid was another's");
-    let waiting: Vec<String> = quarantine(&world).iter().map(|q| q["document"].as_str().unwrap().to_owned()).collect();
+    let waiting: Vec<String> =
+        items(&world, "community", "").iter().map(|q| q["document"].as_str().unwrap().to_owned()).collect();
     assert!(waiting.contains(&after.to_string()) && waiting.contains(&case.to_string()), "{waiting:?}");
     let refused = he.core().refused().unwrap();
     assert!(refused.iter().any(|r| r.words.contains("交接后补记")), "his words stay with him: {refused:?}");
@@ -119,7 +116,7 @@ fn after_a_reassignment_work_of_a_rebooted_phone_waits_for_a_person_who_is_told_
     world.pass(HOUR);
     reassign(&world, "he", "baihua");
     he.sync();
-    let waiting = quarantine(&world);
+    let waiting = items(&world, "community", "");
     assert_eq!(waiting.len(), 1, "{waiting:?}");
     assert_eq!(waiting[0]["document"], case.to_string());
     let detail = waiting[0]["detail"].as_str().unwrap();

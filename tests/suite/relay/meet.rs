@@ -12,6 +12,8 @@ use tests::{HOUR, TestPhone, World};
 
 use super::stranger::{Stranger, met};
 use super::{entries, exported, import, pending};
+use crate::erasure::erase;
+use crate::quarantine::items;
 use server::clock::SystemEntropy;
 
 /// A phone that takes part in meetings; it has not synced yet.
@@ -189,9 +191,9 @@ fn relay_what_the_server_refuses_later_is_taken_out_again_on_every_phone() {
     assert_eq!(refused.len(), 1, "his own words only: {refused:?}");
     assert!(refused[0].words.contains("建立在其上的话") && refused[0].code == "depends_on_refused");
     // The server has his words too, beside those on which they build.
-    let (_, waiting) = world.get("/v1/quarantine", Some(&world.token("community")));
-    let codes: Vec<_> = waiting["items"].as_array().unwrap().iter().map(|i| i["code"].as_str().unwrap()).collect();
-    assert!(codes.contains(&"revoked") && codes.contains(&"depends_on_refused"), "{waiting}");
+    let waiting = items(&world, "community", "");
+    let codes: Vec<_> = waiting.iter().map(|i| i["code"].as_str().unwrap()).collect();
+    assert!(codes.contains(&"revoked") && codes.contains(&"depends_on_refused"), "{waiting:?}");
     // He writes it again on what is agreed, and it goes through.
     colleague.event(case, EventKind::FactAdded, serde_json::json!({"fact": "重新写过"}));
     colleague.sync();
@@ -211,11 +213,7 @@ fn relay_what_comes_back_at_a_meeting_after_it_was_erased_or_moved_away_goes_wit
     head.sync();
     colleague.sync();
     assert_eq!(colleague.core().documents().unwrap().len(), 2);
-    let body = serde_json::json!({"kind": "case", "document": erased, "part": "", "reason": "当事人依法要求删除"});
-    let (code, asked) = world.post("/v1/erasures", Some(&world.token("community")), &body);
-    assert_eq!(code, 201, "{asked}");
-    let path = format!("/v1/erasures/{}/decide", asked["id"].as_str().unwrap());
-    assert_eq!(world.post(&path, Some(&world.token("street")), &serde_json::json!({"approve": true})).0, 200);
+    erase(&world, "case", erased, "");
     let edits = serde_json::json!([{"edit": "set_field", "path": "place.grid", "value": "GM-BIYAN-03"}]);
     let (code, reply) = world.desk("community", moved, edits);
     assert_eq!(code, 200, "{reply}");

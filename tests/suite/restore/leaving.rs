@@ -5,24 +5,16 @@ use sync_core::event::EventKind;
 use sync_core::phone::LastStep;
 use tests::{HOUR, World};
 
-use super::busy_case;
+use super::{anothers_by_the_backup, busy_case};
 use crate::access::lost::last_words;
-use crate::access::reassign::reassign;
-use crate::quarantine::discharged;
+use crate::quarantine::{discharged, items};
 use crate::relay::meet::{meet, sociable};
 
 #[test]
 fn restore_has_forgotten_what_is_not_its_bringers_to_see_also_where_he_had_written_on() {
     let mut world = World::new();
     let (he, head) = (world.phone("he"), world.phone("station-head"));
-    he.sync();
-    // By the backup the grid is another's.
-    reassign(&world, "he", "baihua");
-    let file = world.back_up("hall.backup");
-    world.pass(HOUR);
-    reassign(&world, "baihua", "he");
-    world.pass(HOUR);
-    he.sync();
+    let file = anothers_by_the_backup(&world, &he);
     let (case, own) = (he.report("备份以后的案件。"), he.report("只有他的手机写过的案件。"));
     he.sync();
     head.sync();
@@ -41,8 +33,7 @@ fn restore_has_forgotten_what_is_not_its_bringers_to_see_also_where_he_had_writt
     assert_eq!(he.core().documents().unwrap(), [], "by the restored rights neither is his to see");
     let refused = he.core().refused().unwrap();
     assert!(refused.len() == 2 && refused.iter().all(|r| r.words.contains("没有发送")), "{refused:?}");
-    let (_, waiting) = world.get("/v1/quarantine", Some(&world.token("community")));
-    assert_eq!(waiting["items"].as_array().unwrap().len(), 2, "{waiting}");
+    assert_eq!(items(&world, "community", "").len(), 2);
     world.check_rebuild();
 }
 
@@ -89,8 +80,7 @@ fn restore_lets_in_what_was_refused_where_its_author_is_charged_again_once_the_r
 }
 
 fn waiting(world: &World) -> Vec<Value> {
-    let (_, page) = world.get("/v1/quarantine?state=waiting", Some(&world.token("community")));
-    page["items"].as_array().unwrap().clone()
+    items(world, "community", "?state=waiting")
 }
 
 #[test]

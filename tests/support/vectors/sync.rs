@@ -1,5 +1,6 @@
 //! Vectors of the sync itself.
 
+use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use sync_core::ids::{AreaCode, DeviceId};
@@ -256,11 +257,13 @@ pub(super) fn claims() -> Value {
         ("with an unbroken monotonic clock", anchored(Some(1_000))),
         ("after a reboot", anchored(None)),
     ];
-    let form = |(name, anchor)| {
-        let cbor = to_cbor(&TimeClaim { hlc, anchor }).unwrap();
-        json!({ "name": name, "cbor": hex(&cbor), "read": render(&cbor) })
-    };
-    json!({ "vectors": forms.into_iter().map(form).collect::<Vec<_>>() })
+    json!({ "vectors": forms.map(|(name, anchor)| form(name, &TimeClaim { hlc, anchor })) })
+}
+
+/// A named value as it travels and as it reads.
+fn form(name: &str, value: &impl Serialize) -> Value {
+    let cbor = to_cbor(value).unwrap();
+    json!({ "name": name, "cbor": hex(&cbor), "read": render(&cbor) })
 }
 
 pub(super) fn last_word(story: &Story) -> Value {
@@ -283,11 +286,8 @@ fn last_payloads(story: &Story) -> Value {
     let entry = &story.bundle.entries[0];
     let (document, kind, community) = (story.document, entry.kind, entry.community.clone());
     let changes = story.changes.iter().map(|c| Bytes::from(c.bytes.clone())).collect();
-    let hashes: std::collections::BTreeSet<_> = story.changes.iter().map(|c| c.hash.0).collect();
-    let list: Vec<u8> = hashes.into_iter().flatten().collect();
-    let signature = pledge::sign(&DeviceKey::from_seed(RELAY_SEED), journal(), now_ms(), &list);
     let resupply = Resupply {
-        pledges: vec![Pledge { journal: journal(), at_ms: now_ms(), signature, list: Bytes::from(list) }],
+        pledges: vec![pledged(story)],
         documents: vec![Delivery { document, kind, community, changes }],
         ..Resupply::default()
     };
@@ -297,11 +297,7 @@ fn last_payloads(story: &Story) -> Value {
         ("what a restored server lacks", LastWord { resupply: Some(resupply), ..LastWord::of(device()) }),
         ("for the last time", LastWord { bundles: vec![story.signed.clone()], last: true, ..LastWord::of(device()) }),
     ];
-    let form = |(name, word): (&str, LastWord)| {
-        let cbor = to_cbor(&word).unwrap();
-        json!({ "name": name, "cbor": hex(&cbor), "read": render(&cbor) })
-    };
-    json!(forms.into_iter().map(form).collect::<Vec<_>>())
+    json!(forms.map(|(name, word)| form(name, &word)))
 }
 
 /// What is answered to the first two of them.
@@ -321,17 +317,19 @@ fn last_answers(story: &Story) -> Value {
         ("one of them is lacking", LastAnswer { lacking: vec![id], ..quiet.clone() }),
         ("it was taken", LastAnswer { resupplied: vec![taken], ..quiet }),
     ];
-    let form = |(name, answer): (&str, LastAnswer)| {
-        let cbor = to_cbor(&answer).unwrap();
-        json!({ "name": name, "cbor": hex(&cbor), "read": render(&cbor) })
-    };
-    json!(forms.into_iter().map(form).collect::<Vec<_>>())
+    json!(forms.map(|(name, answer)| form(name, &answer)))
 }
 
-pub(super) fn pledge(story: &Story) -> Value {
+/// The server's word for all changes of the story.
+fn pledged(story: &Story) -> Pledge {
     let hashes: std::collections::BTreeSet<_> = story.changes.iter().map(|c| c.hash.0).collect();
     let list: Vec<u8> = hashes.into_iter().flatten().collect();
     let signature = pledge::sign(&DeviceKey::from_seed(RELAY_SEED), journal(), now_ms(), &list);
+    Pledge { journal: journal(), at_ms: now_ms(), signature, list: Bytes::from(list) }
+}
+
+pub(super) fn pledge(story: &Story) -> Value {
+    let Pledge { list, signature, .. } = pledged(story);
     json!({
         "key": signer(RELAY_SEED, "fengqiao-pledge-v1"),
         "journal": journal(), "at_ms": now_ms(), "list": hex(&list), "signature": hex(&signature),

@@ -63,19 +63,6 @@ impl std::fmt::Display for Incomplete {
 /// The code of records of which the server lacks what unsent changes build on.
 pub(super) const NEED: &str = "need";
 
-/// Does not tell of records of which only such changes wait that had been refused once: they are offered to a restored server again, and
-/// are due when what they build on is there.
-pub(super) fn leave_refused(tx: &Transaction<'_>, left: &mut BTreeMap<DocumentId, Why>) -> Result<(), PhoneError> {
-    let mut told = BTreeMap::new();
-    for (id, why) in std::mem::take(left) {
-        if why.code != NEED || outbox::holds_new(tx, Some(id))? {
-            told.insert(id, why);
-        }
-    }
-    *left = told;
-    Ok(())
-}
-
 /// Writes down how the sync ended; an error when it left something out.
 pub(super) fn end(
     tx: &Transaction<'_>,
@@ -83,6 +70,10 @@ pub(super) fn end(
 ) -> Result<Result<(), Incomplete>, PhoneError> {
     let mut told = Incomplete { changes: outbox::count(tx, None)?, ..Incomplete::default() };
     for (document, why) in left {
+        // Only what was refused once waits there: it is offered to a restored server again, and due when what it builds on is there.
+        if why.code == NEED && !outbox::holds_new(tx, Some(*document))? {
+            continue;
+        }
         told.records += 1;
         if told.left_out.len() < limits::LEFT_OUT_TOLD_MAX {
             let changes = outbox::count(tx, Some(*document))?;

@@ -7,8 +7,7 @@ use std::collections::BTreeSet;
 use rusqlite::{Connection, Transaction};
 
 use super::{SyncProgress, SyncSession, outgoing};
-use crate::ids::{BundleId, DocumentId, JournalId};
-use crate::limits;
+use crate::ids::{BundleId, JournalId};
 use crate::phone::{Phone, PhoneError};
 use crate::store::{documents, meta_json, outbox};
 use crate::sync::orders::{LastAnswer, LastWord, SignedLastWord};
@@ -30,7 +29,6 @@ pub enum LastStep {
 
 /// What a revoked phone still says, as bytes out and bytes in.
 pub struct LastWords {
-    phone: Phone,
     session: SyncSession,
     idle: u32,
     /// Nothing more can be brought that would help the server to place what it lacks the ground for.
@@ -44,14 +42,14 @@ fn broken(e: WireError) -> PhoneError {
 impl Phone {
     /// Begins the last words of a phone whose sessions have ended.
     pub fn last_words(&self) -> LastWords {
-        LastWords { phone: self.clone(), session: self.sync_begin(""), idle: 0, last: false }
+        LastWords { session: self.sync_begin(""), idle: 0, last: false }
     }
 }
 
 impl LastWords {
     /// What to send.
     pub fn next_request(&mut self) -> Result<Vec<u8>, PhoneError> {
-        let phone = self.phone.clone();
+        let phone = self.session.phone.clone();
         let word = phone.0.store.read(|conn| self.word(&phone, conn))?;
         wire::encode(&SignedLastWord::seal(&word, &phone.0.key).map_err(broken)?).map_err(broken)
     }
@@ -69,33 +67,20 @@ impl LastWords {
             let (rows, _) = outgoing::take(conn, &later)?;
             bundles = outgoing::bundles(phone, conn, &who, rows)?;
         }
-        let mut doubts = Vec::new();
-        for id in self.open_doubts(conn)? {
-            let held = documents::load_readable(conn, id)?.map(|d| d.document.heads()).unwrap_or_default();
-            doubts.push(Doubt { document: id, heads: held });
-        }
+        let doubts = super::with_heads(conn, self.session.open_doubts(conn)?)?;
         self.session.doubted.clone_from(&doubts);
         let resupply = self.session.resupply.ask(conn, doubts.len())?;
         Ok(LastWord { bundles, doubts, resupply, last: self.last, ..LastWord::of(who.device) })
     }
 
-    /// Records to be compared: those that the server has not answered for already.
-    fn open_doubts(&self, conn: &Connection) -> Result<Vec<DocumentId>, PhoneError> {
-        let handing = &self.session.resupply;
-        let mut doubts = documents::doubts(conn, limits::REQUEST_DOUBTS_TARGET + handing.refused.len())?;
-        doubts.retain(|id| !handing.is_parked(id));
-        doubts.truncate(limits::REQUEST_DOUBTS_TARGET);
-        Ok(doubts)
-    }
-
     /// Takes the answer.
     pub fn apply_response(&mut self, bytes: &[u8]) -> Result<LastStep, PhoneError> {
         let answer: LastAnswer = wire::decode(bytes).map_err(broken)?;
-        let phone = self.phone.clone();
+        let phone = self.session.phone.clone();
         let (progress, more) = phone.0.store.write(|tx| -> Result<_, PhoneError> {
             let progress = self.take_in(tx, &answer)?;
             let carries = self.session.forwarding.has_more(tx)?;
-            let more = carries || !self.open_doubts(tx)?.is_empty() || self.session.resupply.is_due(tx)?;
+            let more = carries || !self.session.open_doubts(tx)?.is_empty() || self.session.resupply.is_due(tx)?;
             Ok((progress, more))
         })?;
         let moved = progress.sent + progress.refused + progress.relayed + progress.resupplied > 0;

@@ -39,12 +39,11 @@ pub(in crate::phone) fn withdraw(
         count += u64::try_from(remade.len()).unwrap_or(0);
         reasons.retain(|hash, _| !remade.contains(hash));
     }
-    let spoken_of: BTreeSet<ChangeHash> = reasons.keys().copied().collect();
     if let Some(StoredDocument { document, .. }) = documents::load_readable(tx, id)? {
-        count += take_out(phone, tx, &document, &mut reasons, now_ms)?;
+        count += take_out(phone, tx, &document, &reasons, now_ms)?;
     }
     // The document was forgotten or cannot be read: what is known of the change is the change.
-    for row in outbox::of_document(tx, id)?.into_iter().filter(|row| spoken_of.contains(&row.hash)) {
+    for row in outbox::of_document(tx, id)? {
         let Some((code, detail)) = reasons.get(&row.hash) else { continue };
         let kind = documents::envelope(tx, id)?.map_or(crate::shape::DocumentKind::Case, |(kind, _)| kind);
         let words = Document::written(&row.bytes).unwrap_or_else(|| preview(kind, &row.bytes, &mut None).join("\n"));
@@ -74,11 +73,11 @@ fn take_out(
     phone: &Phone,
     tx: &Transaction<'_>,
     document: &Document,
-    reasons: &mut Reasons,
+    spoken_of: &Reasons,
     now_ms: i64,
 ) -> Result<u64, PhoneError> {
     let id = document.meta().id;
-    let spoken_of: BTreeSet<ChangeHash> = reasons.keys().copied().collect();
+    let mut reasons = spoken_of.clone();
     let history = document.history();
     // History is in causal order: what builds on a refused change is met after it.
     for change in &history {
@@ -116,7 +115,7 @@ fn take_out(
         if actors::owner(tx, change.actor)?.is_some() {
             let words = words(document, infos.get(&change.hash).copied(), &touches);
             keep(tx, id, change.hash, (*code, detail), words, &change.bytes, now_ms)?;
-            if spoken_of.contains(&change.hash) {
+            if spoken_of.contains_key(&change.hash) {
                 outbox::remove(tx, &change.hash)?;
             }
         }
