@@ -345,14 +345,11 @@ impl World {
         }
     }
 
-    /// The changes of a record, in the journal and in quarantine.
+    /// The changes of a record, in the journal and in quarantine; and what lives of the server that were lost had of it, which may lie
+    /// on phones only and goes there by the same order.
     fn everything_of(&self, id: DocumentId) -> BTreeSet<ChangeHash> {
-        let (mut conn, id) = (self.server.app().db.get().unwrap(), id.to_string());
-        let journal = tables::journal::table.filter(tables::journal::document.eq(&id));
-        let mut all: Vec<Vec<u8>> = journal.select(tables::journal::hash).load(&mut *conn).unwrap();
-        let aside = tables::quarantine::table.filter(tables::quarantine::document.eq(&id));
-        all.extend(aside.select(tables::quarantine::hash).load::<Vec<u8>>(&mut *conn).unwrap());
-        hashes(all)
+        let kept = self.server.kept_of();
+        kept.iter().chain(&self.kept_before).filter(|(_, document)| **document == id).map(|(hash, _)| *hash).collect()
     }
 
     /// After a restore: what the backup does not know to be erased is not erased, until somebody orders it again.

@@ -179,6 +179,7 @@ impl World {
         }
         let backup = self.dice.below(self.server.backups.len());
         self.judged.extend(self.server.kept().0);
+        self.kept_before.extend(self.server.kept_of());
         self.server.restore(backup);
         let kept = self.kept();
         let held: Vec<_> = self.phones.iter().map(super::phone::SimPhone::held).collect();

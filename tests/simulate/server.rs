@@ -2,7 +2,7 @@
 //! be restarted, backed up and restored.
 
 use std::cell::Cell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Once};
@@ -17,7 +17,7 @@ use server::http::extract::Principal;
 use server::http::problem::Problem;
 use sync_core::authority::Subject;
 use sync_core::document::ChangeHash;
-use sync_core::ids::{AreaCode, DeviceId, Entropy, JournalId, UserId};
+use sync_core::ids::{AreaCode, DeviceId, DocumentId, Entropy, JournalId, UserId};
 use sync_core::role::Role;
 use sync_core::time::Clock;
 
@@ -238,6 +238,19 @@ impl SimServer {
         let journal: Vec<Vec<u8>> = tables::journal::table.select(tables::journal::hash).load(&mut *conn).unwrap();
         let aside: Vec<Vec<u8>> = tables::quarantine::table.select(tables::quarantine::hash).load(&mut *conn).unwrap();
         (hashes(journal), hashes(aside))
+    }
+
+    /// The same together, each with its record.
+    pub fn kept_of(&self) -> BTreeMap<ChangeHash, DocumentId> {
+        let mut conn = self.app().db.get().unwrap();
+        let journal = tables::journal::table.select((tables::journal::hash, tables::journal::document));
+        let mut all: Vec<(Vec<u8>, String)> = journal.load(&mut *conn).unwrap();
+        let aside = tables::quarantine::table.select((tables::quarantine::hash, tables::quarantine::document));
+        all.extend(aside.load::<(Vec<u8>, String)>(&mut *conn).unwrap());
+        let read = |(hash, document): (Vec<u8>, String)| {
+            Some((ChangeHash(<[u8; 32]>::try_from(hash).ok()?), document.parse().ok()?))
+        };
+        all.into_iter().filter_map(read).collect()
     }
 }
 

@@ -67,6 +67,8 @@ pub struct World {
     pub excused: BTreeSet<ChangeHash>,
     /// What stood in the journal of a life of the server that was lost: judged then, and not again when it comes back.
     pub judged: BTreeSet<ChangeHash>,
+    /// What lost lives of the server kept, in the journal or in quarantine, and of which record.
+    pub kept_before: BTreeMap<ChangeHash, DocumentId>,
     /// What a supervisor has let in, with the account that had sent it.
     pub answered_for: BTreeMap<ChangeHash, String>,
     /// Photos by their hashes.
@@ -152,6 +154,7 @@ impl World {
             acknowledged: BTreeSet::new(),
             excused: BTreeSet::new(),
             judged: BTreeSet::new(),
+            kept_before: BTreeMap::new(),
             answered_for: BTreeMap::new(),
             photos: BTreeMap::new(),
             erased: BTreeSet::new(),
