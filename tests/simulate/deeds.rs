@@ -145,7 +145,10 @@ impl World {
             Err(PhoneError::Store(e)) => self.wrong(format!("{names} meet, and a store fails: {e}")),
             Err(e) => self.tell(format!("{names} do not meet: {e}")),
         }
-        let subject = self.server.subject_ever(self.phones[two].user);
+        let mut subject = self.server.subject_ever(self.phones[two].user);
+        // A restored server has forgotten who was charged with what; certificates have not.
+        let before_it = self.rights_before.iter().filter(|(user, _)| *user == subject.user);
+        subject.grants.extend(before_it.map(|(_, grant)| grant.clone()));
         for id in self.phones[two].core().documents().unwrap() {
             let document = self.phones[two].core().document(id).unwrap();
             if !before.contains(&id) && !subject.may_read(&Place::of(&document)) {

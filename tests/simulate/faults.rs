@@ -180,6 +180,10 @@ impl World {
         let backup = self.dice.below(self.server.backups.len());
         self.judged.extend(self.server.kept().0);
         self.kept_before.extend(self.server.kept_of());
+        let rights =
+            self.people.iter().flat_map(|p| self.server.subject_ever(p.user).grants.into_iter().map(|g| (p.user, g)));
+        let rights: Vec<_> = rights.collect();
+        self.rights_before.extend(rights);
         self.server.restore(backup);
         let kept = self.kept();
         let held: Vec<_> = self.phones.iter().map(super::phone::SimPhone::held).collect();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use server::accounts::{devices, grants, sessions};
 use server::db::{AnyConnection, DbError};
+use sync_core::authority::Grant;
 use sync_core::calendar::beijing_ms;
 use sync_core::document::ChangeHash;
 use sync_core::ids::{DocumentId, UserId};
@@ -69,6 +70,8 @@ pub struct World {
     pub judged: BTreeSet<ChangeHash>,
     /// What lost lives of the server kept, in the journal or in quarantine, and of which record.
     pub kept_before: BTreeMap<ChangeHash, DocumentId>,
+    /// Roles that lost lives of the server gave to people: their phones hold certificates for these.
+    pub rights_before: Vec<(UserId, Grant)>,
     /// What a supervisor has let in, with the account that had sent it.
     pub answered_for: BTreeMap<ChangeHash, String>,
     /// Photos by their hashes.
@@ -155,6 +158,7 @@ impl World {
             excused: BTreeSet::new(),
             judged: BTreeSet::new(),
             kept_before: BTreeMap::new(),
+            rights_before: Vec::new(),
             answered_for: BTreeMap::new(),
             photos: BTreeMap::new(),
             erased: BTreeSet::new(),
