@@ -16,6 +16,7 @@ mod hand;
 mod headers;
 mod http;
 mod jwt;
+mod learning;
 mod live;
 mod lock_out;
 mod masking;
