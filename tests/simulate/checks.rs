@@ -83,8 +83,8 @@ impl World {
             let who = typed.phone;
             // What came too late for a record that was erased stays with its author's phone alone, and goes when that is wiped.
             let late = self.once_erased.contains(&typed.document) && self.phones[who].is_wiped();
-            let erased = late || self.destroyed.contains(hash);
-            if erased || kept.contains(hash) || refused[who].contains(hash) || lost.contains(hash) {
+            let is_done = late || self.destroyed.contains(hash) || self.remade.contains(hash);
+            if is_done || kept.contains(hash) || refused[who].contains(hash) || lost.contains(hash) {
                 continue;
             }
             if self.phones[who].shut_out && held[who].contains(hash) {

@@ -250,10 +250,11 @@ impl World {
 
     /// After a death a phone may hold what nobody was told of: it was typed all the same.
     fn keep_up(&mut self, who: usize) {
-        // Written again by a phone that was restored: typed all the same, where the former was.
+        // Written again by a phone that was restored: typed all the same, where the former was, and in its place.
         for (hash, former) in self.phones[who].remade() {
             let Some(document) = self.typed.get(&former).map(|t| t.document) else { continue };
             self.typed.entry(hash).or_insert(Typed { phone: who, document });
+            self.remade.insert(former);
         }
         let unknown: Vec<_> = self.phones[who].unsent().into_iter().filter(|h| !self.typed.contains_key(h)).collect();
         for hash in unknown {

@@ -62,6 +62,8 @@ pub struct World {
     pub hostile: Hostile,
     /// What was typed.
     pub typed: BTreeMap<ChangeHash, Typed>,
+    /// What a restored phone wrote again: it lives on as what was typed in its place.
+    pub remade: BTreeSet<ChangeHash>,
     /// What the server has acknowledged or said that it keeps.
     pub acknowledged: BTreeSet<ChangeHash>,
     /// What a disaster took with every copy.
@@ -154,6 +156,7 @@ impl World {
             phones: Vec::new(),
             people,
             typed: BTreeMap::new(),
+            remade: BTreeSet::new(),
             acknowledged: BTreeSet::new(),
             excused: BTreeSet::new(),
             judged: BTreeSet::new(),
