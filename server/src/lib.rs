@@ -7,6 +7,7 @@ pub mod archive;
 pub mod areas;
 pub mod audit;
 pub mod backup;
+pub mod bundles;
 pub mod cli;
 pub mod clock;
 pub mod config;

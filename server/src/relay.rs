@@ -23,8 +23,7 @@ use crate::audit::{Act, Origin};
 use crate::db::tables::{journal as journal_rows, refused_parcels};
 use crate::db::{AnyConnection, DbError};
 use crate::http::extract::Principal;
-use crate::http::sync::take as take_bundle;
-use crate::journal;
+use crate::{bundles, journal};
 
 /// How many parcels that could not be opened are kept for a look at them.
 const REFUSED_KEPT: i64 = 32;
@@ -204,7 +203,7 @@ fn settle(app: &App, conn: &mut AnyConnection, container: &Container, content: &
     let (mut bundles, mut taken, mut others) = (Vec::new(), Vec::new(), 0);
     for (signed, opened) in content.bundles.iter().zip(&opened) {
         let results = match opened {
-            Ok(opened) => take_bundle(conn, &context, signed, opened, &time_keys, false)?,
+            Ok(opened) => bundles::take(conn, &context, signed, opened, &time_keys, false)?,
             Err(refusal) => Err(refusal.clone()),
         };
         match results {

@@ -4,21 +4,18 @@
 
 use actix_web::http::header::CONTENT_TYPE;
 use actix_web::{HttpRequest, HttpResponse, web};
-use sync_core::ids::{DeviceId, DocumentId};
+use sync_core::ids::DocumentId;
 use sync_core::limits;
-use sync_core::sync::bundle;
 use sync_core::sync::orders::{LastAnswer, SignedLastWord};
-use sync_core::sync::server::Opened;
-use sync_core::sync::wire::{self, BundleRefused, Doubt, MEDIA_TYPE, PushResult, WireError};
+use sync_core::sync::wire::{self, Doubt, MEDIA_TYPE, WireError};
 
 use super::guard::client_address;
 use super::problem::Problem;
-use super::sync::take;
-use crate::accounts::devices::{self, Device};
+use crate::accounts::devices;
 use crate::app::App;
 use crate::audit::{Act, Origin};
 use crate::db::{AnyConnection, DbError};
-use crate::{erasure, journal, orders, restore};
+use crate::{bundles, erasure, journal, orders, restore};
 
 /// Open to everybody: who speaks is known by his signature.
 pub(super) fn open_routes(config: &mut web::ServiceConfig) {
@@ -75,30 +72,13 @@ pub fn hear(app: &App, from: &str, body: &[u8]) -> Result<Vec<u8>, Problem> {
     if device.revoked_ms.is_none() {
         return Err(Problem::conflict("device_not_revoked", "this phone is not revoked").remedy("sign in and sync"));
     }
-    let read: Vec<_> = word.bundles.iter().map(|b| bundle::read(b).map(Opened::from)).collect();
+    let read = bundles::read(&word.bundles);
     let resupplied = restore::take(app, word.device, word.resupply.as_ref())?;
     let answer = app.db.transaction(|conn: &mut AnyConnection| -> Result<LastAnswer, Problem> {
         let context = app.context();
         let keys = app.time_keys(conn)?.public();
-        let (mut results, mut refused): (Vec<PushResult>, Vec<BundleRefused>) = (Vec::new(), Vec::new());
-        for (index, (signed, opened)) in word.bundles.iter().zip(&read).enumerate() {
-            let taken = match opened {
-                Ok(opened) => {
-                    // Of what others wrote this phone cannot say that nobody will bring more.
-                    let is_last = word.last && is_of(conn, opened.bundle.device, &device)?;
-                    take(conn, &context, signed, opened, &keys, is_last)?
-                }
-                Err(refusal) => Err(refusal.clone()),
-            };
-            match taken {
-                Ok(taken) => results.extend(taken),
-                Err(refusal) => refused.push(BundleRefused {
-                    index: u32::try_from(index).unwrap_or(u32::MAX),
-                    code: refusal.code,
-                    detail: refusal.detail,
-                }),
-            }
-        }
+        let sent = (word.bundles.as_slice(), read.as_slice());
+        let (results, refused) = bundles::take_all(conn, &context, sent, &keys, word.device, word.last)?;
         if let Some(order) = word.wiped
             && orders::wiped(conn, word.device, order, context.now_ms)?
         {
@@ -124,14 +104,6 @@ pub fn hear(app: &App, from: &str, body: &[u8]) -> Result<Vec<u8>, Problem> {
         })
     })?;
     Ok(wire::encode(&answer)?)
-}
-
-/// Whether a device is the phone that speaks: a phone that was handed on has been several, and has one key.
-fn is_of(conn: &mut AnyConnection, named: DeviceId, speaker: &Device) -> Result<bool, DbError> {
-    if speaker.id == named.to_string() {
-        return Ok(true);
-    }
-    Ok(devices::find(conn, named)?.is_some_and(|device| device.key() == speaker.key()))
 }
 
 /// Of the records that a phone names those of which this server lacks something. Only after a restore can it lack what a phone holds of

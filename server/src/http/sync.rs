@@ -6,28 +6,25 @@ use std::collections::BTreeSet;
 use actix_web::http::header::CONTENT_TYPE;
 use actix_web::{HttpRequest, HttpResponse, web};
 use sync_core::document::ChangeHash;
-use sync_core::error::{Refusal, RefusalCode};
 use sync_core::ids::{AreaCode, DeviceId, DocumentId};
 use sync_core::limits;
 use sync_core::sync::orders::Orders;
 use sync_core::sync::pledge::{PledgeNote, Resupplied};
 use sync_core::sync::relay::ParcelAnswer;
-use sync_core::sync::server::{Opened, scope};
+use sync_core::sync::server::scope;
 use sync_core::sync::wire::{
-    self, BundleRefused, MEDIA_TYPE, PROTOCOL_VERSION, PushOutcome, PushResult, SyncRequest, SyncResponse, WireError,
+    self, MEDIA_TYPE, PROTOCOL_VERSION, PushOutcome, PushResult, SyncRequest, SyncResponse, WireError,
 };
-use sync_core::sync::{bundle, pledge, token};
+use sync_core::sync::{pledge, token};
 
 use super::extract::Principal;
 use super::problem::Problem;
-use crate::accounts::devices::{self, Device};
-use crate::accounts::grants;
+use crate::accounts::devices;
 use crate::app::App;
 use crate::audit::{self, Act};
 use crate::db::{AnyConnection, DbError};
-use crate::merge::Context;
 use crate::objects::lost;
-use crate::{erasure, feed, merge, orders, quarantine, relay, restore};
+use crate::{bundles, erasure, feed, orders, quarantine, relay, restore};
 
 /// Adds this room's routes.
 pub fn routes(config: &mut web::ServiceConfig) {
@@ -90,8 +87,7 @@ pub fn exchange(app: &App, principal: &Principal, device: DeviceId, body: &[u8])
     if request.device != device {
         return Err(Problem::forbidden("the request names another device than the session").field("d"));
     }
-    let opened: Vec<Result<Opened, Refusal>> =
-        request.bundles.iter().map(|b| bundle::read(b).map(Opened::from)).collect();
+    let read = bundles::read(&request.bundles);
     // What is carried for others is settled by itself, parcel by parcel: none of it can hold up the carrier.
     let parcels = request.relay.as_ref().map(|r| r.parcels.as_slice()).unwrap_or_default();
     let relayed = relay::take_all(app, parcels, device)?;
@@ -99,7 +95,7 @@ pub fn exchange(app: &App, principal: &Principal, device: DeviceId, body: &[u8])
     // With nothing to write no community is locked; what the phone told of itself is committed along with what it sent.
     let heard = |conn: &mut AnyConnection| -> Result<SyncResponse, Problem> {
         let carried = (relayed.clone(), resupplied.clone());
-        let answer = answer(app, conn, principal, device, &request, &opened, carried)?;
+        let answer = answer(app, conn, principal, device, &request, &read, carried)?;
         let more = answer.more || !answer.wanted.is_empty();
         let contact = devices::Contact { health: &request.health, doubts: request.doubts.len(), more };
         devices::seen(conn, device, &contact, app.now_ms())?;
@@ -107,7 +103,7 @@ pub fn exchange(app: &App, principal: &Principal, device: DeviceId, body: &[u8])
         delivered(app, conn, principal, &answer)?;
         Ok(answer)
     };
-    let answer = if opened.is_empty() { heard(&mut *app.db.get()?)? } else { app.db.transaction(heard)? };
+    let answer = if read.is_empty() { heard(&mut *app.db.get()?)? } else { app.db.transaction(heard)? };
     count(app, &answer.results);
     Ok(wire::encode(&answer)?)
 }
@@ -139,40 +135,16 @@ fn answer(
     principal: &Principal,
     device: DeviceId,
     request: &SyncRequest,
-    opened: &[Result<Opened, Refusal>],
+    read: &[bundles::Read],
     (relayed, resupplied): (Vec<ParcelAnswer>, Vec<Resupplied>),
 ) -> Result<SyncResponse, Problem> {
     let context = app.context();
     let (now_ms, identity) = (context.now_ms, context.journal);
     let time_keys = app.time_keys(conn)?;
-    let mut results = Vec::new();
-    let mut refused = Vec::new();
-    let mut sent: BTreeSet<ChangeHash> = BTreeSet::new();
-    for (index, (signed, opened)) in request.bundles.iter().zip(opened).enumerate() {
-        let taken = match opened {
-            Ok(opened) => take(conn, &context, signed, opened, &time_keys.public(), false)?,
-            Err(refusal) => Err(refusal.clone()),
-        };
-        match taken {
-            Ok(taken) => {
-                sent.extend(
-                    taken
-                        .iter()
-                        .filter(|r| matches!(r.outcome, PushOutcome::Accepted(_) | PushOutcome::Duplicate))
-                        .map(|r| r.hash),
-                );
-                results.extend(taken);
-            }
-            Err(refusal) => {
-                tracing::warn!(%device, code = refusal.code.as_str(), detail = refusal.detail, "bundle refused");
-                refused.push(BundleRefused {
-                    index: u32::try_from(index).unwrap_or(u32::MAX),
-                    code: refusal.code,
-                    detail: refusal.detail,
-                });
-            }
-        }
-    }
+    let sent = (request.bundles.as_slice(), read);
+    let (results, refused) = bundles::take_all(conn, &context, sent, &time_keys.public(), device, false)?;
+    let stands = |r: &&PushResult| matches!(r.outcome, PushOutcome::Accepted(_) | PushOutcome::Duplicate);
+    let sent: BTreeSet<ChangeHash> = results.iter().filter(stands).map(|r| r.hash).collect();
     // Cursors of another journal mean nothing here.
     let cursors = if request.journal == Some(identity) { request.cursors.as_slice() } else { &[] };
     if let Some(confirmed) = &request.confirmed {
@@ -260,34 +232,4 @@ fn pledge(
     let key = keys.current().ok_or_else(|| Problem::internal(&"there is no key for relay"))?;
     let signature = pledge::sign(key, response.journal, response.now_ms, &list);
     Ok(Some(PledgeNote { signature, standing }))
-}
-
-/// Opens one bundle: its device must be known, belong to its author, and have signed it. `is_last`: its phone will say no more.
-pub(crate) fn take(
-    conn: &mut AnyConnection,
-    context: &Context<'_>,
-    signed: &wire::SignedBundle,
-    opened: &Opened,
-    time_keys: &[[u8; 32]],
-    is_last: bool,
-) -> Result<Result<Vec<PushResult>, Refusal>, DbError> {
-    let strange = || Refusal::new(RefusalCode::BadSignature, "its device is not registered here");
-    let device: Option<Device> = devices::find(conn, opened.bundle.device)?;
-    let Some((device, key)) = device.and_then(|d| d.key().map(|k| (d, k))) else { return Ok(Err(strange())) };
-    if let Err(refusal) = bundle::check(signed, &key) {
-        return Ok(Err(refusal));
-    }
-    // A phone speaks for the person who registered it and for nobody else: its signature says no more than that.
-    if device.user_id != opened.bundle.user.to_string() {
-        return Ok(Err(Refusal::new(RefusalCode::ForgedAuthor, "its author is not the one whose phone signed it")));
-    }
-    let subject = grants::ever(conn, opened.bundle.user)?;
-    let tokens: Vec<i64> = opened
-        .bundle
-        .tokens
-        .iter()
-        .take(1_000)
-        .filter_map(|t| token::genuine(t, opened.bundle.device, time_keys))
-        .collect();
-    merge::bundle(conn, context, opened, &subject, &device, &tokens, is_last).map(Ok)
 }

@@ -6,6 +6,7 @@ use std::sync::PoisonError;
 
 use rusqlite::{Connection, Transaction};
 
+use super::session::withdraw;
 use super::{Phone, PhoneError};
 use crate::error::RefusalCode;
 use crate::ids::{AreaCode, DocumentId};
@@ -30,6 +31,11 @@ pub(super) fn obey(
             note(tx, "file", &name)?;
         }
         let by_law = erased.contains(&id);
+        if by_law {
+            // Typed meanwhile: a server that is restored now may never have heard of the record, and nobody has it to build on any more.
+            let why = (RefusalCode::Erased, "the document was erased by law before this was sent");
+            withdraw::keep_unsent(tx, id, why, response.now_ms)?;
+        }
         contents(tx, id, by_law)?;
         documents::purge(tx, id)?;
         if by_law {

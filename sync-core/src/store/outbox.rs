@@ -185,8 +185,9 @@ pub fn undecided(conn: &Connection) -> Result<Vec<Undecided>, StoreError> {
 pub fn refuse(tx: &Transaction<'_>, refused: &RefusedChange, bytes: &[u8]) -> Result<(), StoreError> {
     let (kind, community) = documents::envelope(tx, refused.document)?.unzip();
     tx.prepare_cached(
-        "INSERT OR IGNORE INTO refused (hash, document, code, detail, words, bytes, refused_ms, kind, community) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        "INSERT INTO refused (hash, document, code, detail, words, bytes, refused_ms, kind, community) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) \
+         ON CONFLICT (hash) DO UPDATE SET code = excluded.code, detail = excluded.detail WHERE decided_ms IS NULL",
     )?
     .execute((
         refused.hash.0,

@@ -3,10 +3,13 @@
 use serde_json::{Value, json};
 use sync_core::event::EventKind;
 use sync_core::phone::LastStep;
+use sync_core::store::outbox::RefusedChange;
+use tests::phones::write;
 use tests::{HOUR, World};
 
 use super::{anothers_by_the_backup, busy_case};
 use crate::access::lost::last_words;
+use crate::erasure::erase;
 use crate::quarantine::{discharged, items};
 use crate::relay::meet::{meet, sociable};
 
@@ -98,6 +101,55 @@ fn restore_gets_what_a_phone_holds_that_is_to_be_wiped_before_it_is_empty() {
     assert!(matches!(last_words(&world, &he), LastStep::Wipe(_)));
     assert_eq!(world.case(case), before, "what others, the desk and the lost server wrote came with it");
     world.check_rebuild();
+}
+
+#[test]
+fn restore_leaves_what_was_typed_while_its_record_was_being_erased_with_its_author() {
+    let mut world = World::new();
+    let he = world.phone("he");
+    let file = world.back_up("before-everything.backup");
+    let (case, other) = (he.report("将被依法删除的案件。"), he.report("另一件。"));
+    he.sync();
+    for id in [case, other] {
+        erase(&world, "case", id, "");
+    }
+    let mut syncing = he.core().sync_begin("test");
+    let answer = he.exchange(&world, &syncing.next_request().unwrap().unwrap());
+    he.event(case, EventKind::Note, json!({"text": "同步时还在写的话"}));
+    syncing.apply_response(&answer).unwrap();
+    drop(syncing);
+    let told = || -> Vec<(String, String, bool)> {
+        let of = |r: &RefusedChange| (r.code.clone(), r.detail.clone(), r.words.contains("同步时还在写的话"));
+        he.core().refused().unwrap().iter().map(of).collect()
+    };
+    assert_eq!(he.core().documents().unwrap(), []);
+    assert!(matches!(told().as_slice(), [(code, _, true)] if code == "erased"), "{:?}", told());
+    // The restored server knows neither the record nor that it was erased, and nobody has it any more.
+    world.lose_and_restore(&file);
+    he.sign_in_again(&world, "he");
+    he.sync();
+    assert!(matches!(told().as_slice(), [(code, _, true)] if code == "erased"), "{:?}", told());
+    assert!(he.core().next_sync_ms().unwrap() > 60_000, "it does not ask again and again");
+    world.check_rebuild();
+}
+
+#[test]
+fn erasure_that_meets_somebody_writing_keeps_his_words_and_says_where_they_belong() {
+    let world = World::new();
+    let he = world.phone("he");
+    let case = he.report_with(vec![write("narrative", "将被依法删除的案件。")]);
+    he.sync();
+    erase(&world, "case", case, "");
+    let mut syncing = he.core().sync_begin("test");
+    let answer = he.exchange(&world, &syncing.next_request().unwrap().unwrap());
+    he.event(case, EventKind::Note, json!({"text": "同步时还在写的话"}));
+    syncing.apply_response(&answer).unwrap();
+    drop(syncing);
+    he.sync();
+    let refused = he.core().refused().unwrap();
+    assert!(refused.len() == 1 && refused[0].detail.contains("belongs into a new document"), "{refused:?}");
+    assert!(refused[0].words.contains("同步时还在写的话"), "{refused:?}");
+    assert_eq!((waiting(&world).len(), he.core().status().unwrap().pending), (1, 0));
 }
 
 #[test]

@@ -14,7 +14,7 @@ use crate::phone::{Phone, PhoneError};
 use crate::store::StoreError;
 use crate::store::actors;
 use crate::store::documents::{self, StoredDocument};
-use crate::store::outbox::{self, RefusedChange};
+use crate::store::outbox::{self, OutboxRow, RefusedChange};
 use crate::sync::server::{describe, preview};
 
 type Reasons = BTreeMap<ChangeHash, (RefusalCode, String)>;
@@ -45,13 +45,34 @@ pub(in crate::phone) fn withdraw(
     // The document was forgotten or cannot be read: what is known of the change is the change.
     for row in outbox::of_document(tx, id)? {
         let Some((code, detail)) = reasons.get(&row.hash) else { continue };
-        let kind = documents::envelope(tx, id)?.map_or(crate::shape::DocumentKind::Case, |(kind, _)| kind);
-        let words = Document::written(&row.bytes).unwrap_or_else(|| preview(kind, &row.bytes, &mut None).join("\n"));
-        keep(tx, id, row.hash, (*code, detail), words, &row.bytes, now_ms)?;
+        keep_row(tx, id, &row, (*code, detail), now_ms)?;
         outbox::remove(tx, &row.hash)?;
         count += 1;
     }
     Ok(count)
+}
+
+/// Keeps the words of what is unsent of a document that must be forgotten: it is still sent, but whether anybody takes it is not this
+/// phone's to say any more.
+pub(in crate::phone) fn keep_unsent(
+    tx: &Transaction<'_>,
+    id: DocumentId,
+    (code, detail): (RefusalCode, &str),
+    now_ms: i64,
+) -> Result<(), PhoneError> {
+    outbox::of_document(tx, id)?.iter().try_for_each(|row| keep_row(tx, id, row, (code, detail), now_ms))
+}
+
+fn keep_row(
+    tx: &Transaction<'_>,
+    id: DocumentId,
+    row: &OutboxRow,
+    why: (RefusalCode, &str),
+    now_ms: i64,
+) -> Result<(), PhoneError> {
+    let kind = documents::envelope(tx, id)?.map_or(crate::shape::DocumentKind::Case, |(kind, _)| kind);
+    let words = Document::written(&row.bytes).unwrap_or_else(|| preview(kind, &row.bytes, &mut None).join("\n"));
+    keep(tx, id, row.hash, why, words, &row.bytes, now_ms)
 }
 
 /// The refused changes by their own names: bytes that the server could not read it names by their digest.
@@ -161,12 +182,12 @@ fn keep(
     tx: &Transaction<'_>,
     document: DocumentId,
     hash: ChangeHash,
-    (code, detail): (RefusalCode, &String),
+    (code, detail): (RefusalCode, &str),
     words: String,
     bytes: &[u8],
     refused_ms: i64,
 ) -> Result<(), PhoneError> {
     let code = code.as_str().to_owned();
-    let refused = RefusedChange { hash, document, code, detail: detail.clone(), words, refused_ms, decision: None };
+    let refused = RefusedChange { hash, document, code, detail: detail.to_owned(), words, refused_ms, decision: None };
     Ok(outbox::refuse(tx, &refused, bytes)?)
 }
