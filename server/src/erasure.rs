@@ -3,6 +3,7 @@
 
 pub mod contents;
 mod destroy;
+mod files;
 mod holders;
 mod late;
 mod verify;

@@ -338,3 +338,32 @@ fn erasure_goes_with_a_backup_and_older_backups_are_named() {
     assert_eq!(restored.found, vec![]);
     assert_eq!(restored.phones.len(), 1, "whom to tell is not forgotten");
 }
+
+/// How many locks this process holds on a file, as the system tells it.
+fn locks_on(file: &str) -> usize {
+    use std::os::unix::fs::MetadataExt;
+    let inode = std::fs::metadata(file).unwrap().ino();
+    let (locks, own) = (std::fs::read_to_string("/proc/locks").unwrap(), std::process::id().to_string());
+    let is_own = |line: &&str| {
+        let mut words = line.split_whitespace().skip(4);
+        words.next() == Some(&own) && words.next().is_some_and(|at| at.ends_with(&format!(":{inode}")))
+    };
+    locks.lines().filter(is_own).count()
+}
+
+#[test]
+fn erasure_is_proven_without_letting_go_of_the_database() {
+    let world = World::new();
+    if world.app().db.is_postgres() {
+        return;
+    }
+    let he = world.phone("he");
+    let case = he.report_with(vec![write("narrative", STORY)]);
+    he.sync();
+    let (id, _) = erase(&world, "case", case, "");
+    let before = locks_on(&world.database.url);
+    assert!(before > 0, "an open database is locked");
+    let (status, proof) = world.get(&format!("/v1/erasures/{id}/proof"), Some(&world.token("street")));
+    assert_eq!(status, 200, "{proof}");
+    assert_eq!(locks_on(&world.database.url), before, "or the next program takes it for closed, and its log with it");
+}

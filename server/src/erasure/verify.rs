@@ -7,7 +7,7 @@ use serde::Serialize;
 use sync_core::ids::DocumentId;
 use utoipa::ToSchema;
 
-use super::{Erased, ErasureError, contents, destroy::TOMBSTONE};
+use super::{Erased, ErasureError, contents, destroy::TOMBSTONE, files};
 use crate::app::App;
 use crate::db::tables::{audit, erased_contents, erased_documents, erased_holders, journal, quarantine, uploads};
 use crate::db::{AnyConnection, Database, DbError};
@@ -106,7 +106,7 @@ struct Count {
 }
 
 /// The files of an SQLite database; none of another.
-fn files(db: &Database, url: &str) -> Vec<String> {
+fn files_of(db: &Database, url: &str) -> Vec<String> {
     if db.is_postgres() {
         return Vec::new();
     }
@@ -117,7 +117,7 @@ fn files(db: &Database, url: &str) -> Vec<String> {
 
 /// Looks for what is left wherever this program can look: the database, its files, the store of contents.
 pub async fn prove(app: &App, document: DocumentId, words: Vec<String>) -> Result<Proof, ErasureError> {
-    let (db, files) = (app.db.clone(), files(&app.db, &app.config.database));
+    let (db, files) = (app.db.clone(), files_of(&app.db, &app.config.database));
     let looked = tokio::task::spawn_blocking(move || verify(&db, document, &words, &files)).await;
     let mut proof = looked.map_err(|e| ObjectsError::Worker(e.to_string()))??;
     contents::look(app, document, &mut proof).await?;
@@ -156,17 +156,18 @@ pub fn verify(db: &Database, document: DocumentId, words: &[String], files: &[St
         looked.push(Looked { place, what: needles.into_iter().map(|(what, _)| what).collect(), rows: all });
     }
     found.sort_by(|a, b| (&a.place, &a.what).cmp(&(&b.place, &b.what)));
+    let words: Vec<(usize, &str)> =
+        words.iter().map(String::as_str).enumerate().filter(|(_, word)| !word.is_empty()).collect();
     for file in files {
-        let Ok(bytes) = std::fs::read(file) else { continue };
-        let (mut what, mut rows) = (Vec::new(), 0);
-        for (n, word) in words.iter().enumerate().filter(|(_, word)| !word.is_empty()) {
-            what.push(format!("word {}", n + 1));
-            if bytes.windows(word.len()).any(|w| w == word.as_bytes()) {
-                rows += 1;
-                found.push(Found { place: file.clone(), what: format!("word {}", n + 1), rows: 1 });
-            }
-        }
-        looked.push(Looked { place: file.clone(), what, rows });
+        let sought: Vec<&str> = words.iter().map(|(_, word)| *word).collect();
+        let unreadable = |e: std::io::Error| DbError::Unreachable(format!("`{file}` cannot be read: {e}"));
+        let Some(holds) = files::holds(file, &sought).map_err(unreadable)? else { continue };
+        let what: Vec<String> = words.iter().map(|(n, _)| format!("word {}", n + 1)).collect();
+        let there = what.iter().zip(&holds).filter(|(_, holds)| **holds);
+        let place = || file.clone();
+        found.extend(there.map(|(what, _)| Found { place: place(), what: what.clone(), rows: 1 }));
+        let rows = i64::try_from(holds.iter().filter(|holds| **holds).count()).unwrap_or(i64::MAX);
+        looked.push(Looked { place: place(), what, rows });
     }
     let phones = erased_holders::table
         .filter(erased_holders::document.eq(&id))
