@@ -4,6 +4,7 @@
 mod actors;
 mod aside;
 mod forked;
+mod places;
 mod resupply;
 mod shelf;
 
@@ -390,6 +391,7 @@ pub fn create(
             remedy: "use the code of a community of the import file".into(),
         }));
     }
+    places::check(conn, &draft.community, &draft.edits)?;
     let (mut document, change) = edit::create(draft, &pen(context, Some(subject)))?;
     let id = document.meta().id;
     by_desk(conn, context, &mut document, change, subject.user, &draft.edits, None)?;
@@ -419,6 +421,7 @@ pub fn edits(
         return Err(MergeError::NotFound);
     }
     journal::lock(conn, std::slice::from_ref(&place.community))?;
+    places::check(conn, &place.community, edits)?;
     let mut document = journal::load(conn, document)?.ok_or(MergeError::NotFound)?;
     let pen = pen(context, subject);
     let before = Place::of(&document);

@@ -280,3 +280,26 @@ fn only_what_could_have_its_effect_is_offered() {
     enter(json!({"kind": "closed"}));
     assert!(has("reopened") && has("fact_added") && has("closure_confirmed") && !has("escalation"));
 }
+
+#[test]
+fn a_desk_puts_a_record_only_where_there_is_a_grid_or_building_of_its_community() {
+    let world = World::new();
+    let he = world.phone("he");
+    let case = he.report("水管漏水。");
+    he.sync();
+    let put = |path: &str, code: &str| {
+        let (status, told) =
+            world.desk("receptionist", case, json!([{"edit": "set_field", "path": path, "value": code}]));
+        (status, told["field"].clone())
+    };
+    for (path, code) in [
+        ("place.grid", "GM-BAIHUA-01"),
+        ("place.grid", "GM-BIYAN"),
+        ("place.grid", "NOPE"),
+        ("place.building", "GM-BIYAN-01"),
+    ] {
+        assert_eq!(put(path, code), (400, json!(path)), "{code}");
+    }
+    assert_eq!(put("place.grid", "GM-BIYAN-02").0, 200);
+    assert_eq!(put("place.building", "GM-BIYAN-SL17-5").0, 200);
+}
