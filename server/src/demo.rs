@@ -74,12 +74,12 @@ pub(crate) fn run(args: &DemoArgs, config: Config) -> Fallible<()> {
         // A program reads the last line, a person the last screen.
         if args.json {
             demo.tell("serving", &[("url", &url)])?;
-            demo.teller.logins(&plan)?;
+            demo.teller.logins(&plan, &demo.server.app, demo.clock.now_ms())?;
             demo.teller.summary(&summary)?;
         } else {
             demo.teller.summary(&summary)?;
             demo.tell("serving", &[("url", &url)])?;
-            demo.teller.logins(&plan)?;
+            demo.teller.logins(&plan, &demo.server.app, demo.clock.now_ms())?;
         }
         let Demo { server, .. } = demo;
         server.until_signal()?;

@@ -108,6 +108,9 @@ pub struct Contact<'a> {
     pub more: bool,
 }
 
+/// What a phone is believed of how much it has still to send: one that tells more must not spoil the sum of all.
+const BACKLOG_MAX: u64 = 1_000_000;
+
 #[derive(AsChangeset)]
 #[diesel(table_name = devices)]
 struct Completed {
@@ -128,7 +131,7 @@ pub fn seen(conn: &mut AnyConnection, id: DeviceId, contact: &Contact<'_>, now_m
             devices::storage_free_bytes.eq(health.free_bytes.map(whole)),
             devices::last_seen_ms.eq(Some(now_ms)),
             devices::clock_offset_ms.eq(Some(health.wall_ms.saturating_sub(now_ms))),
-            devices::backlog.eq(Some(whole(health.backlog))),
+            devices::backlog.eq(Some(whole(health.backlog.min(BACKLOG_MAX)))),
             devices::version.eq(Some(health.version.replace('\0', "\u{fffd}"))),
         ))
         .execute(conn)?;

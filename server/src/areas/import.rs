@@ -62,13 +62,6 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// What the file charges somebody with: the role, the code of the area and what people call it.
-    pub fn roles_of(&self, login: &str) -> impl Iterator<Item = (Role, &str, &str)> {
-        let named = |code: &AreaCode| self.areas.iter().find(|a| a.code == *code).map(|a| a.name.as_str());
-        let of_user = self.users.iter().filter(move |u| u.login == login).flat_map(|u| &u.roles);
-        of_user.map(move |(role, area, ..)| (*role, area.as_str(), named(area).unwrap_or(area.as_str())))
-    }
-
     /// Login, name and password of the people to whom the file gives one.
     pub fn logins(&self) -> impl Iterator<Item = (&str, &str, &str)> {
         self.users.iter().filter_map(|u| Some((u.login.as_str(), u.name.as_str(), u.password.as_deref()?)))

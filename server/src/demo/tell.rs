@@ -5,6 +5,9 @@ use std::io::Write as _;
 
 use serde::Deserialize;
 use serde_json::json;
+use server::accounts::{grants, users};
+use server::app::App;
+use server::areas::{self, Plan};
 use server::http::role_names;
 use sync_core::calendar::beijing_text;
 use sync_core::role::Role;
@@ -68,10 +71,18 @@ impl Teller {
         line(&format!("{}  {zh}\n       {en}\n", at.split(' ').nth(1).unwrap_or_default()))
     }
 
-    /// Lists the logins: for each what he is and where, for a program one object each.
-    pub(super) fn logins(&self, plan: &server::areas::Plan) -> Fallible<()> {
+    /// Lists the logins: for each what he is and where now, for a program one object each.
+    pub(super) fn logins(&self, plan: &Plan, app: &App, now_ms: i64) -> Fallible<()> {
+        let conn = &mut *app.db.get()?;
         for (login, name, password) in plan.logins() {
-            let roles = plan.roles_of(login).map(|(role, area, area_name)| (role, role_names(role), area, area_name));
+            let user = users::by_login(conn, login)?.ok_or("a person is missing")?;
+            let grants = grants::now(conn, user.id.parse()?, now_ms)?.grants;
+            let codes: Vec<String> = grants.iter().map(|g| g.area.to_string()).collect();
+            let names = areas::names(conn, &codes)?;
+            let roles = grants.iter().map(|g| {
+                let area = g.area.as_str();
+                (g.role, role_names(g.role), area, names.get(area).map_or(area, String::as_str))
+            });
             if self.json {
                 let object = |(role, _, area, area_name): (Role, _, _, _)| json!({ "role": role.as_str(), "area": area, "area_name": area_name });
                 let roles: Vec<_> = roles.map(object).collect();
