@@ -1,15 +1,14 @@
 //! The code tables of `schema/reference/codes.toml`.
 
+mod numbers;
 mod personal;
 
 use std::sync::OnceLock;
 
 use serde::Deserialize;
 
-pub use personal::{
-    Number, NumberKind, mask_id, mask_name, mask_phone, normal_number, numbers, phone_is_plausible,
-    resident_id_is_valid, scrub, unscrub,
-};
+pub use numbers::{Number, NumberKind, normal_number, numbers, scrub, unscrub};
+pub use personal::{mask_id, mask_name, mask_phone, phone_is_plausible, resident_id_is_valid};
 
 /// A language of labels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
