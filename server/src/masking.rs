@@ -206,6 +206,8 @@ impl NumberKey {
             Value::String(text) if uuid::Uuid::parse_str(text).is_ok() => {}
             Value::String(text) if number_field(name).is_some() && !text.is_empty() => {
                 found.insert(self.number(text));
+                // It may hold two numbers, or a word beside one.
+                found.extend(self.in_text(text));
             }
             Value::String(text) => found.extend(self.in_text(text)),
             Value::Array(items) => items.iter().for_each(|v| self.collect(name, v, found)),

@@ -188,7 +188,7 @@ pub(crate) fn title(state: &CaseState) -> String {
     let first = narrative.split(['。', '\n']).next().unwrap_or_default();
     let head: String = first.chars().take(30).collect();
     // Cut only after masking: half a number is no longer known for one.
-    if !head.is_empty() { head } else { state.text("place.detail").unwrap_or_default().to_owned() }
+    if !head.is_empty() { head } else { Sight::list().text(state.text("place.detail").unwrap_or_default()) }
 }
 
 fn search_text(state: &CaseState) -> String {
@@ -208,8 +208,10 @@ fn search_text(state: &CaseState) -> String {
     if let Some(entry) = state.text("category").and_then(|c| sync_core::reference::codes().entry("category", c)) {
         parts.push(entry.zh.clone());
     }
-    // Whoever looks for a number asks by its keyed hash; none stands here in clear.
-    search::normalise(&Sight::list().text(&parts.join("\n")))
+    // Whoever looks for a number asks by its keyed hash; none stands here in clear. Each part by itself: the end of one and the
+    // beginning of the next are no number.
+    let shown: Vec<String> = parts.iter().map(|part| Sight::list().text(part)).collect();
+    search::normalise(&shown.join("\n"))
 }
 
 /// How a department that is awaited stands in its column: on a line of its own, between line breaks, so that it is found whole.

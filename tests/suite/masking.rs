@@ -132,6 +132,54 @@ fn masking_leaves_no_number_unmasked_on_any_get_path_for_any_role() {
 }
 
 #[test]
+fn masking_hides_numbers_beside_letters_and_in_all_groups_and_neither_words_nor_reasons_hold_them() {
+    let world = World::new();
+    let he = world.phone("he");
+    let told = [
+        "ID440306199001011236",
+        "_440306199001011236",
+        "440306199001011236a",
+        "wx13812345678",
+        "T13812345678",
+        "13812345678a",
+        "(0755)27401234",
+        "（0755）27401234",
+        "400-820-8820",
+        "138 12 34 56 78",
+        "138/1234/5678",
+        "138_1234_5678",
+        "138\u{2011}1234\u{2011}5678",
+        "138\u{a0}1234\u{a0}5678",
+        "138  1234  5678",
+        "138 1234\n5678",
+    ];
+    let cases: Vec<DocumentId> = told.iter().map(|number| he.report(&format!("他留下{number}，在场。"))).collect();
+    let nowhere = he.report_with(vec![set("place.detail", "楼下wx13812345678")]);
+    he.sync();
+    let (adviser, receptionist) = (world.token("legal-adviser"), world.token("receptionist"));
+    for (number, case) in told.iter().zip(&cases) {
+        let (_, file) = world.get(&format!("/v1/cases/{case}"), Some(&adviser));
+        let narrative = file["state"]["narrative"].as_str().unwrap();
+        assert!(narrative.contains('*') && !narrative.contains(number), "{number:?}: {narrative}");
+        let body = json!({"fields": ["narrative"], "reason": format!("about {number} please")});
+        let (status, problem) = world.post(&format!("/v1/cases/{case}/reveal"), Some(&receptionist), &body);
+        assert_eq!((status, problem["field"].as_str()), (400, Some("reason")), "{number:?}: {problem}");
+    }
+    let list = world.get("/v1/cases?limit=100", Some(&receptionist)).1.to_string();
+    assert!(list.contains(&nowhere.to_string()));
+    for number in ["440306199001011236", "13812345678", "27401234", "820-8820"] {
+        assert!(!list.contains(number), "{number}: {list}");
+    }
+    let (status, problem) = world.get("/v1/cases?q=wx13812345678", Some(&receptionist));
+    assert_eq!((status, problem["field"].as_str()), (400, Some("q")), "{problem}");
+    // Each way of writing it is one number to who looks for the person's cases.
+    let (_, found) = world.post("/v1/persons/search", Some(&receptionist), &json!({"number": "13812345678"}));
+    let mobiles = told.iter().filter(|n| n.contains("138")).count();
+    assert_eq!(found["items"].as_array().unwrap().len(), mobiles + 1, "{found}");
+    world.check_rebuild();
+}
+
+#[test]
 fn masking_keeps_numbers_out_of_search_text_and_stored_rows() {
     let world = World::new();
     let he = world.phone("he");

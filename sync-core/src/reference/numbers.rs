@@ -234,8 +234,8 @@ pub fn numbers(text: &str) -> Vec<Number> {
     let mut n = 0;
     while n < runs.len() {
         let some = |taken: usize| runs.get(n..n + taken).map(|runs| Groups { chars: &chars, runs });
-        let joined = (1..=GROUPS_MAX).map_while(some).take_while(Groups::are_joined);
-        let number = joined.into_iter().find_map(|groups| Some((groups.kind()?, groups.place()?, groups)));
+        let mut joined = (1..=GROUPS_MAX).map_while(some).take_while(Groups::are_joined);
+        let number = joined.find_map(|groups| Some((groups.kind()?, groups.place()?, groups)));
         n += match number {
             Some((kind, place, groups)) => {
                 found.push(Number {
