@@ -23,6 +23,7 @@ use crate::db::{AnyConnection, DbError};
 use crate::journal;
 use crate::merge::Context;
 use crate::objects::ObjectsError;
+use crate::reason::{self, ReasonError};
 
 pub(crate) use destroy::TOMBSTONE;
 pub use destroy::scrub;
@@ -81,6 +82,9 @@ pub enum ErasureError {
     /// The kind is none.
     #[error("`{0}` is no kind of erasure: use person, case or attachment")]
     Kind(String),
+    /// What was given as reason is none.
+    #[error(transparent)]
+    Reason(#[from] ReasonError),
     /// Who asked may not decide.
     #[error("an erasure is decided by another person than the one who asked")]
     SamePerson,
@@ -113,7 +117,7 @@ pub struct Wish {
     pub document: DocumentId,
     /// The party or the hash; empty for a whole document.
     pub part: String,
-    /// Why.
+    /// Why: 8 to 500 characters, without numbers of persons.
     pub reason: String,
 }
 
@@ -140,6 +144,7 @@ pub fn ask(
     origin: &Origin,
     wish: &Wish,
 ) -> Result<Erasure, ErasureError> {
+    let reason = reason::checked(&wish.reason)?;
     let part = part_of(&wish.kind, &wish.part)?;
     let row = journal::document_row(conn, wish.document)?.ok_or(ErasureError::NotFound("document"))?;
     let document = journal::load(conn, wish.document)?.ok_or(ErasureError::NotFound("document"))?;
@@ -152,7 +157,7 @@ pub fn ask(
         document: wish.document.to_string(),
         part: wish.part.clone(),
         community: row.community,
-        reason: wish.reason.clone(),
+        reason: reason.to_owned(),
         asked_by: origin.user.to_string(),
         asked_ms: context.now_ms,
         decided_by: None,

@@ -29,6 +29,7 @@ pub mod orders;
 pub mod projection;
 pub mod quarantine;
 pub mod queries;
+pub mod reason;
 pub mod rebuild;
 pub mod relay;
 pub mod replication;

@@ -326,7 +326,9 @@ impl World {
         }
         let id = *self.dice.pick(&held);
         let gone = self.everything_of(id);
-        let wish = Wish { kind: "case".into(), document: id, part: String::new(), reason: "依法删除".into() };
+        let wish = Wish {
+            kind: "case".into(), document: id, part: String::new(), reason: "当事人依法要求删除".into()
+        };
         let fuse = self.befalls(Fault::ServerDiesWriting, 150).then(|| u32::try_from(self.dice.below(40)).unwrap());
         let work = |app: &server::app::App| {
             app.db.transaction(|conn| -> Result<(), ErasureError> {

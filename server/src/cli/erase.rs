@@ -64,7 +64,7 @@ pub(super) enum EraseCommand {
 
 #[derive(Args)]
 pub(super) struct Why {
-    /// Why.
+    /// Why: 8 to 500 characters, without numbers of persons. It stays in the audit log.
     #[arg(long)]
     reason: String,
 }
@@ -72,6 +72,7 @@ pub(super) struct Why {
 fn at_fault(error: ErasureError) -> Failure {
     match error {
         ErasureError::Db(_) | ErasureError::Objects(_) | ErasureError::Remake(_) => Failure::from(error),
+        ErasureError::Reason(e) => Failure::input(format!("{e}: {}", e.remedy())),
         other => Failure::input(other),
     }
 }

@@ -10,7 +10,6 @@ use utoipa::ToSchema;
 
 use super::audit::looked;
 use super::extract::Principal;
-use super::persons::reason;
 use super::problem::{Problem, ProblemBody};
 use crate::app::App;
 use crate::audit::Act;
@@ -30,6 +29,7 @@ impl From<ErasureError> for Problem {
         let detail = error.to_string();
         match error {
             ErasureError::NotFound(_) => Self::not_found(detail),
+            ErasureError::Reason(e) => e.into(),
             ErasureError::Kind(_) => Self::invalid("field_invalid", detail).field("kind"),
             ErasureError::SamePerson => Self::forbidden(detail).remedy("ask another supervisor of the community"),
             ErasureError::Decided => Self::conflict("erasure_decided", detail),
@@ -111,8 +111,8 @@ pub(super) async fn ask(
     body: web::Json<ErasureRequest>,
 ) -> Result<(web::Json<Erasure>, StatusCode), Problem> {
     principal.must_hold(&[Role::Supervisor])?;
-    let ErasureRequest { kind, document, part, reason: why } = body.into_inner();
-    let wish = Wish { kind, document, part, reason: reason(&why)? };
+    let ErasureRequest { kind, document, part, reason } = body.into_inner();
+    let wish = Wish { kind, document, part, reason };
     let shared = app.clone();
     let asked = app.transact(move |conn| -> Result<Erasure, Problem> {
         let row = journal::document_row(conn, document)?;

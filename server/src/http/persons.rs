@@ -7,7 +7,7 @@ use actix_web::{HttpResponse, web};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sync_core::ids::DocumentId;
-use sync_core::reference::{normal_number, numbers};
+use sync_core::reference::normal_number;
 use sync_core::role::Role;
 use sync_core::shape::{DocumentKind, Holds};
 use utoipa::ToSchema;
@@ -21,12 +21,10 @@ use crate::audit::Act;
 use crate::journal;
 use crate::masking::Sight;
 use crate::queries::{self, CaseSummary};
+use crate::reason::{self, ReasonError};
 
 /// Fields that one request may have shown.
 const FIELDS_MAX: usize = 20;
-/// A reason shorter than this says nothing.
-const REASON_CHARS_MIN: usize = 8;
-const REASON_CHARS_MAX: usize = 500;
 const SEARCHING: &[Role] =
     &[Role::StationHead, Role::Receptionist, Role::Mediator, Role::MediationDirector, Role::Supervisor];
 
@@ -56,20 +54,10 @@ pub struct Revealed {
     pub values: BTreeMap<String, Value>,
 }
 
-/// Checks the words by which somebody answers for an act. They are kept for years, so that no number may stand in them.
-pub(super) fn reason(text: &str) -> Result<String, Problem> {
-    let text = text.trim();
-    let invalid =
-        |detail: String, remedy: &str| Err(Problem::invalid("field_invalid", detail).field("reason").remedy(remedy));
-    let chars = text.chars().count();
-    if !(REASON_CHARS_MIN..=REASON_CHARS_MAX).contains(&chars) {
-        let detail = format!("`reason` has {REASON_CHARS_MIN} to {REASON_CHARS_MAX} characters; this has {chars}");
-        return invalid(detail, "say for what it is needed");
+impl From<ReasonError> for Problem {
+    fn from(error: ReasonError) -> Self {
+        Self::invalid("field_invalid", error.to_string()).field("reason").remedy(error.remedy())
     }
-    if !numbers(text).is_empty() {
-        return invalid("`reason` holds an identity or phone number".into(), "leave it out; the case is named anyway");
-    }
-    Ok(text.to_owned())
 }
 
 /// Shows masked values of one case. Who, what and why stands in the audit log before the answer leaves.
@@ -115,7 +103,7 @@ async fn revealed(
         }
         let asked: RevealRequest =
             serde_json::from_value(body).map_err(|e| Problem::invalid("json_invalid", e.to_string()))?;
-        let reason = reason(&asked.reason)?;
+        let reason = reason::checked(&asked.reason)?;
         if asked.fields.is_empty() || asked.fields.len() > FIELDS_MAX {
             return Err(Problem::invalid("field_invalid", format!("1 to {FIELDS_MAX} fields")).field("fields"));
         }
@@ -136,7 +124,7 @@ async fn revealed(
         }
         let detail = json!({ "fields": values.keys().collect::<Vec<_>>() });
         let action = if kind == DocumentKind::Case { "case.reveal" } else { "patrol.reveal" };
-        Act::new(&principal.origin(), action, id).community(&place.community).reason(&reason).detail(detail).record(
+        Act::new(&principal.origin(), action, id).community(&place.community).reason(reason).detail(detail).record(
             conn,
             shared.now_ms(),
             &shared.entropy,

@@ -5,6 +5,7 @@ use serde_json::json;
 use super::{finds, json, lines, not_understood, run, turned_down, world_of_today};
 
 const WORDS: &str = "玉兰花下的秘密";
+const REASON: &str = "当事人依法要求删除";
 
 #[test]
 fn command_line_a_case_is_erased_and_proven_gone_when_the_phones_have_confirmed() {
@@ -14,7 +15,7 @@ fn command_line_a_case_is_erased_and_proven_gone_when_the_phones_have_confirmed(
     let other = he.report("留下的案件。");
     he.sync();
     let id = case.to_string();
-    let out = run(&world, &["erase", "case", &id, "--reason", "当事人依法要求"]);
+    let out = run(&world, &["erase", "case", &id, "--reason", REASON]);
     assert!(out.starts_with("asked; erase it with `fengqiao erase approve "), "{out}");
     let asked = lines(&world, &["erase", "list"]).remove(0);
     assert_eq!((&asked["state"], &asked["document"], &asked["kind"]), (&json!("asked"), &json!(id), &json!("case")));
@@ -35,7 +36,7 @@ fn command_line_a_case_is_erased_and_proven_gone_when_the_phones_have_confirmed(
         &[
             (&["erase", "approve", erasure], "decided before"),
             (&["erase", "decline", erasure], "decided before"),
-            (&["erase", "case", &id, "--reason", "再来一次"], "no such document"),
+            (&["erase", "case", &id, "--reason", REASON], "no such document"),
             (&["erase", "verify", &other.to_string()], "erased document"),
         ],
     );
@@ -53,7 +54,7 @@ fn command_line_a_party_is_erased_and_an_erasure_is_declined() {
     he.sync();
     let id = case.to_string();
     let ask = |world: &tests::World| {
-        let out = run(world, &["erase", "person", &id, &party, "--reason", "当事人依法要求"]);
+        let out = run(world, &["erase", "person", &id, &party, "--reason", REASON]);
         out.trim().trim_end_matches('`').rsplit(' ').next().unwrap().to_owned()
     };
     let declined = ask(&world);
@@ -69,15 +70,43 @@ fn command_line_a_party_is_erased_and_an_erasure_is_declined() {
     turned_down(
         &world,
         &[
-            (&["erase", "person", &successor, "nobody", "--reason", "无"], "no such part"),
-            (&["erase", "attachment", &successor, &"0".repeat(64), "--reason", "无"], "no such part"),
-            (&["erase", "case", &nobody, "--reason", "无"], "no such document"),
+            (&["erase", "person", &successor, "nobody", "--reason", REASON], "no such part"),
+            (&["erase", "attachment", &successor, &"0".repeat(64), "--reason", REASON], "no such part"),
+            (&["erase", "case", &nobody, "--reason", REASON], "no such document"),
             (&["erase", "approve", "nothing"], "no such erasure"),
         ],
     );
     not_understood(
         &world,
-        &[(&["erase", "case", "nonsense", "--reason", "无"], "nonsense"), (&["erase", "case", &nobody], "--reason")],
+        &[(&["erase", "case", "nonsense", "--reason", REASON], "nonsense"), (&["erase", "case", &nobody], "--reason")],
     );
     world.check_rebuild();
+}
+
+#[test]
+fn command_line_an_erasure_is_asked_for_with_a_reason_as_at_a_desk() {
+    let world = world_of_today();
+    let he = world.phone("he");
+    let case = he.report("依法应当删除。").to_string();
+    he.sync();
+    let (long, number) = ("很".repeat(501), "`reason` holds an identity or phone number");
+    for (reason, names) in [
+        ("", "`reason` has 8 to 500 characters; this has 0"),
+        ("       a        ", "this has 1"),
+        ("short", "this has 5"),
+        (long.as_str(), "this has 501"),
+        ("13987654321", number),
+        ("44030619900101123X 某某", number),
+        ("删除wx13987654321的记录", number),
+    ] {
+        turned_down(&world, &[(&["erase", "case", &case, "--reason", reason], names)]);
+        // A desk hears the same words.
+        let body = json!({"kind": "case", "document": case, "part": "", "reason": reason});
+        let (status, problem) = world.post("/v1/erasures", Some(&world.token("community")), &body);
+        assert_eq!((status, problem["field"].as_str()), (400, Some("reason")), "{problem}");
+        assert!(problem["detail"].as_str().unwrap().contains(names), "{problem}");
+    }
+    assert!(lines(&world, &["erase", "list"]).is_empty(), "nothing was asked for");
+    run(&world, &["erase", "case", &case, "--reason", REASON]);
+    assert_eq!(lines(&world, &["erase", "list"])[0]["reason"], REASON);
 }
