@@ -75,6 +75,7 @@ problem-internal = Something failed in the server; it is noted.
 problem-database_unavailable = The database cannot be reached; try again in a moment.
 problem-device_unknown = There is no such phone.
 problem-device_revoked = This phone is revoked already.
+problem-moment_invalid = The moment in this address cannot be read; the link may have been cut. Nothing is shown, so that nobody takes the file of today for that of then.
 problem-parameter_invalid = Something in the address is wrong.
 problem-attachment_missing = The attachment has not reached the server yet.
 problem-attachment_broken = The attachment is damaged and cannot be opened.

@@ -75,6 +75,7 @@ problem-internal = 服务器内部出错，已记录。
 problem-database_unavailable = 数据库暂时连不上，请稍后再试。
 problem-device_unknown = 没有这部手机。
 problem-device_revoked = 这部手机已经吊销。
+problem-moment_invalid = 网址里的时间点读不出来，链接可能不完整。为免把今天的案卷当成当时的，这里什么也不显示。
 problem-parameter_invalid = 网址里有一项不对。
 problem-attachment_missing = 附件还没有到达服务器。
 problem-attachment_broken = 附件损坏，打不开。

@@ -202,8 +202,8 @@ pub(super) async fn shown(
     extra: Extra,
 ) -> Result<HttpResponse, Problem> {
     let w = visitor.words;
+    let moment = moments::asked_for(asked)?;
     let file = api::file(visitor.principal.clone(), web::Path::from(id), app.clone()).await?.into_inner();
-    let moment = moments::asked_for(asked);
     let is_past = !matches!(moment, Moments::Now);
     let refused = extra.refused.as_ref();
     let offers_people =

@@ -46,20 +46,25 @@ impl Then {
     }
 }
 
-/// The moment that an address asks for.
-pub(super) fn asked_for(asked: &[(String, String)]) -> Moments {
+/// The moment that an address asks for. One that cannot be read is told, and never taken for now: whoever follows a link that was cut
+/// would believe that the file of today is the file of that day, and act on it.
+pub(super) fn asked_for(asked: &[(String, String)]) -> Result<Moments, Problem> {
     let of = |name: &str| asked.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str());
-    let seen = of("seen").unwrap_or_default();
-    if let Some(position) = of("at").and_then(|p| p.parse().ok()) {
-        Moments::Position(position)
-    } else if let Some(ms) = of("when").and_then(format::from_input) {
-        Moments::When(ms)
-    } else if let Ok(event) = seen.parse() {
-        Moments::SeenBy(event)
-    } else if let Some(change) = ChangeHash::from_hex(seen) {
-        Moments::SeenByChange(change)
+    let wrong = |name: &str| {
+        Problem::invalid("moment_invalid", format!("`{name}` names no moment of a file"))
+            .field(name)
+            .remedy("follow the whole link, or choose the moment on the file")
+    };
+    if let Some(position) = of("at") {
+        position.parse().map(Moments::Position).map_err(|_| wrong("at"))
+    } else if let Some(when) = of("when").filter(|when| !when.is_empty()) {
+        // The browser's field when it was emptied asks for nothing.
+        format::from_input(when).map(Moments::When).ok_or_else(|| wrong("when"))
+    } else if let Some(seen) = of("seen") {
+        let event = seen.parse().map(Moments::SeenBy).ok();
+        event.or_else(|| ChangeHash::from_hex(seen).map(Moments::SeenByChange)).ok_or_else(|| wrong("seen"))
     } else {
-        Moments::Now
+        Ok(Moments::Now)
     }
 }
 
