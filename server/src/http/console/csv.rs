@@ -24,9 +24,12 @@ const ROWS: usize = 200;
 const COLUMNS: [&str; 11] =
     ["title", "status", "level", "category", "place", "people", "created", "received", "updated", "due", "flags"];
 
-/// A cell that no spreadsheet takes for a formula.
+/// A cell that no spreadsheet takes for a formula: some pass over what is blank before the sign, some read the full-width signs of
+/// Chinese keyboards as the narrow ones.
 fn cell(text: &str) -> String {
-    if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{text}") } else { text.to_owned() }
+    let is_blank = |c: char| c.is_whitespace() || c.is_control();
+    let begins = text.trim_start_matches(is_blank).starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠']);
+    if begins || text.starts_with(['\t', '\r', '\n']) { format!("'{text}") } else { text.to_owned() }
 }
 
 fn record(row: &Row) -> [String; 12] {
@@ -101,4 +104,19 @@ pub(super) async fn export(visitor: Visitor, asked: Asked, app: web::Data<App>) 
         .insert_header((CONTENT_TYPE, "text/csv; charset=utf-8"))
         .insert_header((CONTENT_DISPOSITION, "attachment; filename=\"cases.csv\""))
         .streaming(Box::pin(body)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::cell;
+
+    #[test]
+    fn no_cell_begins_as_a_formula_whatever_stands_before_its_sign_and_however_wide_it_is() {
+        for text in ["=1+1", "  =1+1", "\u{3000}=1", "\u{a0}@x", "＝1", " ＋1", "－1", "＠x", "\t1", "\n=1"] {
+            assert_eq!(cell(text), format!("'{text}"));
+        }
+        for text in ["", "欠薪=三万", " 张某", "3-5栋"] {
+            assert_eq!(cell(text), text);
+        }
+    }
 }
