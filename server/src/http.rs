@@ -111,14 +111,7 @@ fn json_problem(error: JsonPayloadError, _: &HttpRequest) -> Error {
             "the body is not JSON by its header",
         )
         .remedy("send `Content-Type: application/json`"),
-        JsonPayloadError::Deserialize(e) => {
-            let detail = e.to_string();
-            let problem = Problem::invalid("json_invalid", &detail);
-            match detail.split('`').nth(1) {
-                Some(field) => problem.field(field),
-                None => problem,
-            }
-        }
+        JsonPayloadError::Deserialize(e) => unreadable("json_invalid", &e.to_string()),
         other => Problem::invalid("json_invalid", other.to_string()),
     };
     problem.into()
@@ -129,10 +122,20 @@ fn path_problem(error: PathError, _: &HttpRequest) -> Error {
 }
 
 fn query_problem(error: QueryPayloadError, _: &HttpRequest) -> Error {
-    let detail = error.to_string();
-    let problem = Problem::invalid("query_invalid", &detail);
-    match detail.split('`').nth(1) {
-        Some(field) => problem.field(field).into(),
-        None => problem.into(),
+    match error {
+        QueryPayloadError::Deserialize(e) => unreadable("query_invalid", &e.to_string()),
+        other => Problem::invalid("query_invalid", other.to_string()),
+    }
+    .into()
+}
+
+/// What the reader of a request says of it. It names a field only where a field itself is missing, unknown or there twice; what else
+/// stands in backticks is a value, or what was expected.
+fn unreadable(code: &'static str, detail: &str) -> Problem {
+    let problem = Problem::invalid(code, detail);
+    let said = ["missing field `", "unknown field `", "duplicate field `"].iter().find_map(|s| detail.strip_prefix(s));
+    match said.and_then(|rest| rest.split('`').next()) {
+        Some(field) => problem.field(field),
+        None => problem,
     }
 }

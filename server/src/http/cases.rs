@@ -284,6 +284,18 @@ pub async fn history(
     Ok(web::Json(entries))
 }
 
+/// Edits that one request may hold, also of one that makes a case.
+const EDITS_MAX: usize = 200;
+
+/// The edits, if there are not too many.
+fn not_too_many(edits: Vec<Edit>) -> Result<Vec<Edit>, Problem> {
+    if edits.len() > EDITS_MAX {
+        let detail = format!("{} edits in one request; the limit is {EDITS_MAX}", edits.len());
+        return Err(Problem::invalid("field_invalid", detail).field("edits").remedy("send the rest afterwards"));
+    }
+    Ok(edits)
+}
+
 /// A new case, written at a desk.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -317,6 +329,7 @@ pub async fn create(
     app: web::Data<App>,
 ) -> Result<HttpResponse, Problem> {
     let CaseCreateRequest { community, edits } = body.into_inner();
+    let edits = not_too_many(edits)?;
     let shared = app.clone();
     let id = app
         .transact(move |conn| -> Result<_, Problem> {
@@ -339,12 +352,12 @@ pub struct EditRequest {
 }
 
 impl EditRequest {
-    /// The edits, if there are not too many.
+    /// The edits, if there are any and not too many.
     pub(super) fn checked(self) -> Result<Vec<Edit>, Problem> {
-        if self.edits.is_empty() || self.edits.len() > 200 {
-            return Err(Problem::invalid("field_invalid", "1 to 200 edits in one request").field("edits"));
+        if self.edits.is_empty() {
+            return Err(Problem::invalid("field_invalid", "at least one edit in a request").field("edits"));
         }
-        Ok(self.edits)
+        not_too_many(self.edits)
     }
 }
 

@@ -382,9 +382,21 @@ pub fn to_cbor<T: Serialize>(value: &T) -> Result<Vec<u8>, WireError> {
 /// Reads plain CBOR; nothing may stand behind the value, and nesting is bounded.
 pub fn from_cbor<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, WireError> {
     let mut rest = bytes;
-    let value = ciborium::de::from_reader_with_recursion_limit(&mut rest, 32)
-        .map_err(|e| WireError::Malformed(e.to_string()))?;
+    let value =
+        ciborium::de::from_reader_with_recursion_limit(&mut rest, 32).map_err(|e| WireError::Malformed(in_words(e)))?;
     if rest.is_empty() { Ok(value) } else { Err(WireError::Malformed("bytes after the message".into())) }
+}
+
+/// What is wrong with CBOR, for whoever wrote it: the library tells of it in the words of its own program.
+fn in_words<E>(error: ciborium::de::Error<E>) -> String {
+    use ciborium::de::Error;
+    match error {
+        Error::Io(_) => "it ends in the middle".into(),
+        Error::Syntax(at) => format!("no CBOR at byte {at}"),
+        Error::Semantic(Some(at), what) => format!("{what}, at byte {at}"),
+        Error::Semantic(None, what) => what,
+        Error::RecursionLimitExceeded => "it is nested too deeply".into(),
+    }
 }
 
 impl SyncRequest {

@@ -33,8 +33,15 @@ fn a_body_that_is_no_sync_request_is_told_what_is_wrong() {
     ] {
         let (status, code) = hand.refused(MEDIA_TYPE, &body);
         assert_eq!((status, code.as_str()), expected, "{what}");
+        let told = String::from_utf8(hand.post(MEDIA_TYPE, &body).2).unwrap();
+        let innards = ["Semantic", "Syntax(", "Io(", "Error {", "None", "Some("];
+        assert!(innards.iter().all(|word| !told.contains(word)), "{what} is told in words: {told}");
         well(&world);
     }
+    // A map of one entry, and nothing more.
+    let (status, told) = world.post_bytes("/v1/last-word", &hand.token, MEDIA_TYPE, &frame(&[0xa1]));
+    assert_eq!(status, 400, "{told}");
+    assert_eq!(told["detail"], "the message cannot be read: it ends in the middle");
     assert_eq!(hand.send(&hand.request(vec![])).results, vec![]);
 }
 
@@ -83,7 +90,7 @@ fn a_desk_that_sends_nonsense_is_told_the_field() {
     he.sync();
     for (edits, status, field) in [
         (json!([]), 400, Some("edits")),
-        (json!([{"edit": "fly"}]), 400, Some("fly")),
+        (json!([{"edit": "fly"}]), 400, None),
         (json!([{"edit": "set_field", "path": "colour", "value": 1}]), 400, Some("colour")),
         (json!([{"edit": "set_field", "path": "people_involved", "value": -1}]), 400, Some("people_involved")),
         (json!([{"edit": "set_field", "path": "people_involved", "value": 1e300}]), 400, Some("people_involved")),
@@ -94,6 +101,7 @@ fn a_desk_that_sends_nonsense_is_told_the_field() {
         (json!([{"edit": "add_event", "kind": "note"}]), 400, Some("body.text")),
         (json!([{"edit": "add_event", "kind": "note", "body": {"text": "零\u{0}"}}]), 400, Some("body.text")),
         (json!([{"edit": "add_event", "kind": "closed"}]), 409, Some("closed")),
+        (json!([{"edit": "attach", "hash": "abc", "name": "x", "media_type": "x", "bytes": -1}]), 400, None),
         (json!([{"edit": "attach", "hash": "abc", "name": "x", "media_type": "x", "bytes": 1}]), 400, Some("hash")),
     ] {
         let (told, problem) = world.desk("community", case, edits.clone());
@@ -102,6 +110,12 @@ fn a_desk_that_sends_nonsense_is_told_the_field() {
     let token = world.token("community");
     let (status, problem) = world.post("/v1/cases", Some(&token), &json!({"community": "NOWHERE"}));
     assert!(matches!((status, problem["field"].as_str()), (400, Some("community"))), "{problem}");
+    for path in ["/v1/cases?open=maybe", "/v1/attachments/abc?document=x"] {
+        let (status, problem) = world.get(path, Some(&token));
+        assert_eq!((status, problem["field"].as_str()), (400, None), "no field is made up: {path}: {problem}");
+    }
+    let (status, problem) = world.get("/v1/attachments/abc", Some(&token));
+    assert_eq!((status, problem["field"].as_str()), (400, Some("document")), "{problem}");
     let (status, _) = world.post("/v1/auth/login", None, &json!({"login": "he\u{0}", "password": "x\u{0}"}));
     assert_eq!(status, 401);
     for path in [
@@ -115,4 +129,17 @@ fn a_desk_that_sends_nonsense_is_told_the_field() {
         assert!(status < 500, "{path}: {problem}");
     }
     well(&world);
+}
+
+#[test]
+fn a_case_is_made_with_no_more_edits_than_it_could_be_given_afterwards() {
+    let world = World::new();
+    let token = world.token("community");
+    let made = |n: usize| {
+        let edits = vec![json!({"edit": "set_field", "path": "title", "value": "一"}); n];
+        world.post("/v1/cases", Some(&token), &json!({"community": "GM-BIYAN", "edits": edits}))
+    };
+    assert_eq!([made(1).0, made(200).0], [201, 201]);
+    let (status, problem) = made(201);
+    assert_eq!((status, problem["field"].as_str()), (400, Some("edits")), "{problem}");
 }
