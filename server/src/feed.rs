@@ -346,17 +346,16 @@ fn step<'a>(asker: &Asker<'_>, key: &Key, passages: &'a BTreeMap<&str, (Place, O
     }
 }
 
-/// Compares what a phone holds of a document with what is here, in both directions. One that its owner may not see is to be forgotten;
-/// after a restore not before it has handed in what is lacking here. Gives whether every head stands here, as far as he may know.
+/// Compares what a phone holds of a document with what is here, in both directions. Gives whether every head stands here, as far as its
+/// owner may know.
 fn resolve(conn: &mut AnyConnection, asker: &Asker<'_>, doubt: &Doubt, feed: &mut Feed) -> Result<bool, DbError> {
     let Some(row) = journal::document_row(conn, doubt.document)? else {
         feed.wanted.push(Doubt { document: doubt.document, heads: Vec::new() });
         return Ok(false);
     };
     let place = row.place()?;
-    let visible = asker.subject.may_read(&place);
-    if !visible && (doubt.heads.is_empty() || !asker.restored) {
-        feed.purge.documents.extend(Some(place.document).filter(|_| !doubt.heads.is_empty()));
+    if !asker.subject.may_read(&place) {
+        hidden(conn, asker, doubt, feed)?;
         return Ok(false);
     }
     let Some(document) = journal::load(conn, place.document)? else { return Ok(false) };
@@ -364,13 +363,24 @@ fn resolve(conn: &mut AnyConnection, asker: &Asker<'_>, doubt: &Doubt, feed: &mu
     if lacks {
         feed.wanted.push(Doubt { document: place.document, heads: document.heads() });
     }
-    if !visible {
-        feed.purge.documents.extend(Some(place.document).filter(|_| !lacks));
-        return Ok(false);
-    }
     let changes: Vec<_> = document.changes_since(&doubt.heads).into_iter().map(|c| c.bytes).collect();
     if !changes.is_empty() {
         feed.deliver(place.document, place.kind, &place.community, changes);
     }
     Ok(!lacks && !doubt.heads.is_empty())
+}
+
+/// Answers a doubt about a document that the phone's owner may not see. Who names a change of it has held it, and is to forget it; after
+/// a restore not before it has handed in what is lacking here. Everybody else is answered as if there were no such document: what he
+/// hands in after that is judged, and then it is told that he is to forget it.
+fn hidden(conn: &mut AnyConnection, asker: &Asker<'_>, doubt: &Doubt, feed: &mut Feed) -> Result<(), DbError> {
+    let document = if doubt.heads.is_empty() { None } else { journal::load(conn, doubt.document)? };
+    match document.filter(|d| doubt.heads.iter().any(|h| d.has(h))) {
+        None => feed.wanted.push(Doubt { document: doubt.document, heads: Vec::new() }),
+        Some(d) if asker.restored && !doubt.heads.iter().all(|h| d.has(h)) => {
+            feed.wanted.push(Doubt { document: doubt.document, heads: d.heads() });
+        }
+        Some(_) => feed.purge.documents.push(doubt.document),
+    }
+    Ok(())
 }

@@ -4,5 +4,6 @@ mod hand_over;
 pub(crate) mod lost;
 mod pin;
 pub(crate) mod reassign;
+mod unseen;
 
 pub(crate) use reassign::move_away;
