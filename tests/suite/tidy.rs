@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
+use sync_core::error::RefusalCode;
 
 /// Files of more than [`LINES_MAX`] lines, with the most they may have. It only ever gets shorter: split before you add.
 const LONG: &[(&str, usize)] = &[("sync-core/src/fold/case.rs", 479)];
@@ -51,6 +52,51 @@ fn no_source_grows_beyond_its_length() {
     }
     let gone: Vec<_> = LONG.iter().filter(|(f, _)| !met.contains(*f)).collect();
     assert!(gone.is_empty(), "no longer too long: take them off the list: {gone:?}");
+}
+
+/// The codes in backticks of a part of the error catalogue: of that column, counted from the left edge.
+fn catalogued(part: &str, column: usize) -> BTreeSet<String> {
+    let catalogue = std::fs::read_to_string(root().join("docs/src/errors.md")).unwrap();
+    let part = catalogue.split(&format!("## {part}\n")).nth(1).unwrap().split("\n## ").next().unwrap();
+    let cells = part.lines().filter(|l| l.starts_with("| ")).filter_map(|l| l.split('|').nth(column));
+    cells.flat_map(|cell| cell.split('`').skip(1).step_by(2)).map(str::to_owned).collect()
+}
+
+/// The codes with which a source makes problems, those that it names on the spot.
+fn codes_made(text: &str) -> BTreeSet<String> {
+    let text = text.split("#[cfg(test)]").next().unwrap();
+    let mut made = BTreeSet::new();
+    for maker in ["new", "invalid", "unauthorised", "conflict", "unavailable"] {
+        for whose in ["Problem", "Self"] {
+            for call in text.split(&format!("{whose}::{maker}(")).skip(1) {
+                // Before the code of any problem stands its status.
+                let code = if maker == "new" { call.split_once(',').map_or("", |(_, rest)| rest) } else { call };
+                let code = code.trim_start().strip_prefix('"').and_then(|rest| rest.split_once('"'));
+                made.extend(code.filter(|(_, rest)| rest.starts_with([',', ')'])).map(|(code, _)| code.to_owned()));
+            }
+        }
+    }
+    made
+}
+
+#[test]
+fn every_code_that_is_told_stands_in_the_error_catalogue_and_no_other() {
+    let told = catalogued("Problems of the HTTP API", 2);
+    let sources = sources();
+    let of_server = sources.iter().filter(|(f, text)| f.starts_with("server/src/") && text.contains("Problem"));
+    let made: BTreeSet<String> = of_server.flat_map(|(_, text)| codes_made(text)).collect();
+    assert!(made.len() > 50, "only {} codes were found", made.len());
+    let missing: Vec<_> = made.difference(&told).collect();
+    assert!(missing.is_empty(), "write these into docs/src/errors.md: {missing:?}");
+    let ours = |(f, _): &&(String, String)| f.starts_with("server/src/") || f.starts_with("sync-core/src/");
+    let gone = told.iter().filter(|code| {
+        let literal = format!("\"{code}\"");
+        !sources.iter().filter(ours).any(|(_, text)| text.contains(&literal))
+    });
+    assert_eq!(gone.collect::<Vec<_>>(), Vec::<&String>::new(), "nothing tells these any more");
+    let refusals = catalogued("Refusals (`RefusalCode`)", 1);
+    let all: BTreeSet<String> = RefusalCode::ALL.iter().map(|code| code.as_str().to_owned()).collect();
+    assert_eq!(refusals, all);
 }
 
 /// The names of the packages that a package needs to run, by normal dependencies and all features.
