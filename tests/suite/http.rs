@@ -5,4 +5,5 @@ mod cases;
 mod halls;
 mod lists;
 mod operation;
+mod pages;
 mod today;

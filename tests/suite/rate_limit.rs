@@ -189,12 +189,20 @@ fn a_rate_limit_stands_on_every_other_route_and_a_narrower_one_on_searching_and_
     assert_eq!([0, 1, 2].map(|_| get("/v1/cases?q=%E6%AC%A0%E8%96%AA")), [200, 200, 429]);
     let search = send(&world, "/v1/persons/search", "", Some(&token), &json!({"number": "13912345678"}));
     assert!(tells_to_wait(&search) >= 1, "by a number or by words: it is one allowance");
+    let told = |reply: &Reply| ["ratelimit-policy", "ratelimit"].map(|name| reply.header(name).to_owned());
+    let [policy, limit] = told(&search);
+    assert!(
+        policy == "\"search\";q=2;w=60" && limit.starts_with("\"search\";r=0;t="),
+        "the broken one: {policy} {limit}"
+    );
     assert_eq!(get("/v1/cases"), 200, "a list that is not searched is another matter");
     let reveal = || {
         let path = format!("/v1/cases/{}/reveal", uuid::Uuid::nil());
-        send(&world, &path, "", Some(&token), &json!({"fields": ["narrative"], "reason": "核对当事人身份信息"})).status
+        send(&world, &path, "", Some(&token), &json!({"fields": ["narrative"], "reason": "核对当事人身份信息"}))
     };
-    assert_eq!([reveal(), reveal()], [404, 429]);
+    let [shown, refused] = [reveal(), reveal()];
+    assert_eq!([shown.status, refused.status], [404, 429]);
+    assert_eq!(told(&refused)[0], "\"reveal\";q=1;w=60");
     let left: Vec<_> = (0..40).map(|_| get("/v1/me")).collect();
     assert_eq!(left[..5], [200; 5], "seven of twelve were used above");
     assert!(left.contains(&429), "{left:?}");

@@ -63,6 +63,18 @@ pub struct Standing {
     pub shared: bool,
 }
 
+impl Standing {
+    /// The fields that the HTTP working group drafts for it.
+    pub fn headers(&self) -> [(&'static str, String); 2] {
+        let Self { name, burst, window_s, left, wait_s, .. } = self;
+        let reset = wait_s.map(|t| format!(";t={t}")).unwrap_or_default();
+        [
+            ("ratelimit-policy", format!("\"{name}\";q={burst};w={window_s}")),
+            ("ratelimit", format!("\"{name}\";r={left}{reset}")),
+        ]
+    }
+}
+
 type Limiter = RateLimiter<u64, HashMapStateStore<u64>, LimitClock, StateInformationMiddleware>;
 
 /// One limit.

@@ -20,8 +20,6 @@ use crate::guard::admission::Answer;
 use crate::guard::limits::{Limit, Standing};
 use crate::guard::{Door, counted};
 
-const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
-const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 /// When to come back to a server that answers as many syncs as it can.
 const IN_FLIGHT_S: u32 = 2;
 
@@ -63,10 +61,7 @@ pub(super) async fn guard<B: MessageBody + 'static>(
     let standing = count(&app, &method, &path, address, known.as_ref());
     if let Some((standing, wait_s)) = standing.and_then(|s| Some((s, s.wait_s?))) {
         app.metrics.put_off.with_label_values(&[standing.name]).inc();
-        let problem = too_many(standing.name, wait_s, spread_s(&standing));
-        let mut response = request.into_response(problem.error_response());
-        tell(&mut response, Some(standing));
-        return Ok(response);
+        return Ok(request.into_response(too_many(standing, wait_s).error_response()));
     }
     let door = match path.as_str() {
         "/v1/sync" => Some(Door::Sync),
@@ -117,14 +112,12 @@ fn busy(seconds: u32) -> Problem {
 }
 
 /// What somebody is told who came too often.
-fn too_many(limit: &str, wait_s: u32, spread_s: u32) -> Problem {
-    Problem::new(
-        StatusCode::TOO_MANY_REQUESTS,
-        "too_many_requests",
-        format!("more requests than the limit `{limit}` allows"),
-    )
-    .retry_after_spread(wait_s, spread_s)
-    .remedy("wait as long as `Retry-After` says")
+fn too_many(standing: Standing, wait_s: u32) -> Problem {
+    let detail = format!("more requests than the limit `{}` allows", standing.name);
+    Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", detail)
+        .retry_after_spread(wait_s, spread_s(&standing))
+        .remedy("wait as long as `Retry-After` says")
+        .standing(standing)
 }
 
 /// Behind one address there may be a whole hall: those who are sent away from it come back one after the other.
@@ -136,7 +129,7 @@ fn spread_s(standing: &Standing) -> u32 {
 pub(super) fn count_by(app: &App, limit: &Limit, key: &impl std::hash::Hash) -> Result<(), Problem> {
     let Some((standing, wait_s)) = limit.count(key).and_then(|s| Some((s, s.wait_s?))) else { return Ok(()) };
     app.metrics.put_off.with_label_values(&[standing.name]).inc();
-    Err(too_many(standing.name, wait_s, spread_s(&standing)))
+    Err(too_many(standing, wait_s))
 }
 
 /// Lets in whom no token of ours names, by whatever names him in his request. Such people wait among themselves: whoever makes up
@@ -186,17 +179,14 @@ fn count(app: &App, method: &Method, path: &str, address: IpAddr, known: Option<
     found.into_iter().flatten().min_by_key(|s| (std::cmp::Reverse(s.wait_s), s.left))
 }
 
-/// Says how the asker stands, in the fields that the HTTP working group drafts for it.
+/// Says how the asker stands. An answer that names the limit that was broken says so itself.
 fn tell<B>(response: &mut ServiceResponse<B>, standing: Option<Standing>) {
-    let Some(Standing { name, burst, window_s, left, wait_s, .. }) = standing else { return };
-    let reset = wait_s.map(|t| format!(";t={t}")).unwrap_or_default();
-    let values = [
-        (RATE_LIMIT_POLICY, format!("\"{name}\";q={burst};w={window_s}")),
-        (RATE_LIMIT, format!("\"{name}\";r={left}{reset}")),
-    ];
-    for (header, value) in values {
-        if let Ok(value) = HeaderValue::from_str(&value) {
-            response.headers_mut().insert(header, value);
+    for (name, value) in standing.iter().flat_map(Standing::headers) {
+        let name = HeaderName::from_static(name);
+        if let Ok(value) = HeaderValue::from_str(&value)
+            && !response.headers().contains_key(&name)
+        {
+            response.headers_mut().insert(name, value);
         }
     }
 }

@@ -15,6 +15,7 @@ use crate::accounts::sessions::RefreshError;
 use crate::accounts::users::UserError;
 use crate::clock::SystemEntropy;
 use crate::db::DbError;
+use crate::guard::limits::Standing;
 
 /// The media type of problem details.
 pub const MEDIA_TYPE: &str = "application/problem+json";
@@ -29,6 +30,8 @@ pub struct Problem {
     field: Option<String>,
     remedy: Option<String>,
     retry_after_s: Option<u32>,
+    /// The limit that was broken.
+    standing: Option<Box<Standing>>,
 }
 
 /// A problem as it is sent.
@@ -54,7 +57,7 @@ pub struct ProblemBody {
 impl Problem {
     /// Any problem. `code` is snake case and never changes its meaning.
     pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, code, detail: detail.into(), field: None, remedy: None, retry_after_s: None }
+        Self { status, code, detail: detail.into(), field: None, remedy: None, retry_after_s: None, standing: None }
     }
 
     /// 400: the request is at fault.
@@ -121,6 +124,13 @@ impl Problem {
     #[must_use]
     pub fn retry_after_s(mut self, seconds: u32) -> Self {
         self.retry_after_s = Some(seconds);
+        self
+    }
+
+    /// Names the limit that was broken, for the headers.
+    #[must_use]
+    pub fn standing(mut self, standing: Standing) -> Self {
+        self.standing = Some(Box::new(standing));
         self
     }
 
@@ -197,6 +207,9 @@ impl ResponseError for Problem {
         }
         if let Some(seconds) = self.retry_after_s {
             response.insert_header((RETRY_AFTER, seconds.to_string()));
+        }
+        for header in self.standing.iter().flat_map(|s| s.headers()) {
+            response.insert_header(header);
         }
         if self.status == StatusCode::REQUEST_TIMEOUT {
             // The rest of its body would be taken for the next request.

@@ -224,19 +224,14 @@ pub(super) async fn page(visitor: Visitor, asked: Asked, app: web::Data<App>) ->
         Err(problem) => Err(problem),
     };
     // A list that cannot be answered is shown empty, with what was asked still in its form.
-    let (items, next, told) = match listed {
-        Ok(page) => {
-            let page = page.into_inner();
-            (page.items, page.next, None)
+    let (items, next, refused) = lists::found(listed);
+    let told = refused.as_ref().map(|problem| {
+        let mut told = page::told(problem, w);
+        if asked.find("q").is_some_and(|q| !numbers(&q).is_empty()) {
+            told.text = w.t("problem-query-number");
         }
-        Err(problem) => {
-            let mut told = page::told(&problem, w);
-            if asked.find("q").is_some_and(|q| !numbers(&q).is_empty()) {
-                told.text = w.t("problem-query-number");
-            }
-            (Vec::new(), None, Some(told))
-        }
-    };
+        told
+    });
     let area = asked.area();
     let page = Cases {
         frame: Frame::new(&visitor, "cases", w.t("cases-title"), app.now_ms()),
@@ -256,7 +251,7 @@ pub(super) async fn page(visitor: Visitor, asked: Asked, app: web::Data<App>) ->
         asked,
         told,
     };
-    page::answer(&page)
+    page::answer_to(&page, refused.as_ref())
 }
 
 #[cfg(test)]

@@ -141,7 +141,7 @@ pub(super) async fn page(visitor: Visitor, asked: Asked, app: web::Data<App>) ->
         Ok(filter) => api::list(visitor.principal.clone(), web::Query(filter), app.clone()).await,
         Err(problem) => Err(problem),
     };
-    let (items, next, told) = lists::found(listed, w);
+    let (items, next, refused) = lists::found(listed);
     let read = items.clone();
     let names = app.run(move |conn| named(conn, &read)).await?;
     let name = |code: &String| names.get(code).unwrap_or(code).clone();
@@ -182,7 +182,7 @@ pub(super) async fn page(visitor: Visitor, asked: Asked, app: web::Data<App>) ->
         grades: choices("hazard_grade", w),
         next: next.map(|cursor| asked.next(&cursor)),
         asked,
-        told,
+        told: refused.as_ref().map(|problem| page::told(problem, w)),
     };
-    page::answer(&page)
+    page::answer_to(&page, refused.as_ref())
 }

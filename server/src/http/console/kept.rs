@@ -2,7 +2,7 @@
 //! sent once more by the same press of a button as before. Nothing of it is done before that.
 
 use actix_web::http::StatusCode;
-use actix_web::{HttpRequest, HttpResponse, ResponseError as _, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
 
 use super::gate::Visitor;
@@ -70,7 +70,7 @@ pub(super) fn once_more(
         login: String::new(),
         fields: fields(sent, "", w),
     };
-    page::answer_as(&page, problem.status_code())
+    page::answer_to(&page, Some(problem))
 }
 
 fn outside(request: &HttpRequest, path: &str) -> Kept {
@@ -112,7 +112,7 @@ pub(super) fn after(
         Err((problem, login)) => {
             page.told = Some(page::told(&problem, w));
             page.login = login;
-            page::answer_as(&page, problem.status_code())
+            page::answer_to(&page, Some(&problem))
         }
     }
 }

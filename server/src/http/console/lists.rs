@@ -10,8 +10,7 @@ use sync_core::role::AreaKind;
 
 use super::format;
 use super::forms::Choice;
-use super::page::{self, Told};
-use super::words::Words;
+use super::page;
 use crate::app::App;
 use crate::areas::{self, Area};
 use crate::db::tables::areas as table;
@@ -150,13 +149,10 @@ pub(super) async fn choices(
 }
 
 /// What a page of a list shows: its rows and where the next one begins, or no rows and what was wrong with the question.
-pub(super) fn found<T>(
-    listed: Result<web::Json<Page<T>>, Problem>,
-    w: Words,
-) -> (Vec<T>, Option<String>, Option<Told>) {
+pub(super) fn found<T>(listed: Result<web::Json<Page<T>>, Problem>) -> (Vec<T>, Option<String>, Option<Problem>) {
     match listed {
         Ok(web::Json(Page { items, next })) => (items, next, None),
-        Err(problem) => (Vec::new(), None, Some(page::told(&problem, w))),
+        Err(problem) => (Vec::new(), None, Some(problem)),
     }
 }
 

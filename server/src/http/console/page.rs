@@ -1,7 +1,7 @@
 //! What all pages have in common: the frame, its headers, and problems told as pages.
 
-use actix_web::HttpResponse;
-use actix_web::http::header::{CONTENT_SECURITY_POLICY, REFERRER_POLICY};
+use actix_web::http::header::{CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, REFERRER_POLICY};
+use actix_web::{HttpResponse, ResponseError as _};
 use askama::Template;
 use sync_core::role::Role;
 
@@ -98,6 +98,23 @@ pub(super) fn answer_as(page: &impl Template, status: actix_web::http::StatusCod
         .body(text))
 }
 
+/// A page that tells a problem among what it shows: with the status and the headers of the problem.
+pub(super) fn answer_to(page: &impl Template, problem: Option<&Problem>) -> Result<HttpResponse, Problem> {
+    let Some(problem) = problem else { return answer(page) };
+    let mut answer = answer_as(page, problem.status_code())?;
+    keep(&mut answer, problem.error_response().headers());
+    Ok(answer)
+}
+
+/// Takes the headers of a problem over, but for those that are of its text.
+pub(super) fn keep(answer: &mut HttpResponse, headers: &HeaderMap) {
+    for (name, value) in headers.iter().filter(|(name, _)| **name != CONTENT_TYPE && **name != CONTENT_LENGTH) {
+        if !answer.headers().contains_key(name) {
+            answer.headers_mut().insert(name.clone(), value.clone());
+        }
+    }
+}
+
 /// A problem in words.
 pub(super) struct Told {
     /// What is wrong.
@@ -108,15 +125,17 @@ pub(super) struct Told {
     pub(super) reason: Option<String>,
     /// What the program says of it, with what would help.
     pub(super) detail: String,
+    /// Seconds after which it may be tried again, where that is known.
+    pub(super) wait: Option<String>,
 }
 
 /// A problem in the words of a language.
 pub(super) fn told(problem: &Problem, w: Words) -> Told {
-    told_body(&problem.body(), w)
+    told_body(&problem.body(), problem.retry_after().map(|s| s.to_string()), w)
 }
 
 /// A problem as it was sent, in the words of a language. What has no words of its own is told by its status: never in another language.
-pub(super) fn told_body(body: &ProblemBody, w: Words) -> Told {
+pub(super) fn told_body(body: &ProblemBody, wait: Option<String>, w: Words) -> Told {
     let code = body.kind.rsplit(':').next().unwrap_or_default();
     let of_status = || w.find(&format!("problem-{}", body.status)).unwrap_or_else(|| w.t("problem-internal"));
     // What a problem says last is why an event has no effect.
@@ -125,6 +144,7 @@ pub(super) fn told_body(body: &ProblemBody, w: Words) -> Told {
         text: w.find(&format!("problem-{code}")).unwrap_or_else(of_status),
         field: body.field.as_deref().and_then(|field| named(field, w)),
         reason: moot.and_then(|reason| w.find(&format!("moot-{reason}"))).or_else(|| why(body, w)),
+        wait,
         detail: body.remedy.iter().fold(body.detail.clone(), |text, remedy| format!("{text} · {remedy}")),
     }
 }

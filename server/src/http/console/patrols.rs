@@ -87,7 +87,7 @@ pub(super) async fn page(visitor: Visitor, asked: Asked, app: web::Data<App>) ->
         Ok(filter) => api::list(visitor.principal.clone(), web::Query(filter), app.clone()).await,
         Err(problem) => Err(problem),
     };
-    let (items, next, told) = lists::found(listed, w);
+    let (items, next, refused) = lists::found(listed);
     let codes: Vec<String> =
         items.iter().flat_map(|p| [Some(p.community.clone()), p.grid.clone(), p.building.clone()]).flatten().collect();
     let names = app.run(move |conn| -> Result<_, DbError> { areas::names(conn, &codes) }).await?;
@@ -120,7 +120,7 @@ pub(super) async fn page(visitor: Visitor, asked: Asked, app: web::Data<App>) ->
         sorts: ["updated", "received"].map(|s| Choice { value: s.into(), label: w.of_code("sort", s) }).into(),
         next: next.map(|cursor| asked.next(&cursor)),
         asked,
-        told,
+        told: refused.as_ref().map(|problem| page::told(problem, w)),
     };
-    page::answer(&page)
+    page::answer_to(&page, refused.as_ref())
 }

@@ -4,7 +4,7 @@
 use actix_web::body::{BoxBody, to_bytes};
 use actix_web::dev::ServiceResponse;
 use actix_web::http::StatusCode;
-use actix_web::http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
+use actix_web::http::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER};
 use actix_web::{HttpMessage as _, HttpRequest, HttpResponse, ResponseError as _, web};
 use askama::Template;
 
@@ -22,8 +22,6 @@ const ROOMS: [&str; 6] = ["today", "cases", "patrols", "hazards", "quarantine", 
 struct ProblemPage {
     frame: Frame,
     told: Told,
-    /// Seconds after which it may be tried again.
-    wait: Option<String>,
     /// Where to go on, with what is said there.
     ways: Vec<(String, String)>,
 }
@@ -55,7 +53,7 @@ fn made(
     // What is read again is asked again: the switch of the language stays on an address that can be read.
     let frame =
         Frame { w, title: w.t("error-title"), here: here.unwrap_or(""), visitor, path: path.to_owned(), now_ms };
-    page::answer_as(&ProblemPage { frame, told: page::told_body(body, w), wait, ways }, status)
+    page::answer_as(&ProblemPage { frame, told: page::told_body(body, wait, w), ways }, status)
 }
 
 /// A problem as a page, for whoever is known to ask.
@@ -65,7 +63,7 @@ pub(super) fn page(problem: &Problem, visitor: Option<Visitor>, request: &HttpRe
     let wait = problem.retry_after().map(|s| s.to_string());
     let made = made(&problem.body(), problem.status_code(), wait, (Words::of(request), visitor, &asked), now_ms);
     let mut answer = made.unwrap_or_else(|p| p.error_response());
-    keep(&mut answer, problem.error_response().headers());
+    page::keep(&mut answer, problem.error_response().headers());
     answer
 }
 
@@ -75,14 +73,6 @@ fn address(request: &HttpRequest) -> String {
         request.uri().path_and_query().map_or_else(|| "/today".into(), ToString::to_string)
     } else {
         room(request.path()).map_or_else(|| "/today".into(), |room| format!("/{room}"))
-    }
-}
-
-fn keep(answer: &mut HttpResponse, headers: &actix_web::http::header::HeaderMap) {
-    for (name, value) in headers.iter().filter(|(name, _)| **name != CONTENT_TYPE && **name != CONTENT_LENGTH) {
-        if !answer.headers().contains_key(name) {
-            answer.headers_mut().insert(name.clone(), value.clone());
-        }
     }
 }
 
@@ -116,7 +106,7 @@ pub(in crate::http) async fn for_people(response: ServiceResponse<BoxBody>) -> S
     let asked = address(&request);
     let made = made(&body, status, wait, (Words::of(&request), visitor, &asked), now_ms);
     let mut answer = made.unwrap_or_else(|p| p.error_response());
-    keep(&mut answer, &headers);
+    page::keep(&mut answer, &headers);
     ServiceResponse::new(request, answer)
 }
 

@@ -170,10 +170,10 @@ pub(super) async fn page(visitor: Visitor, asked: Asked, app: web::Data<App>) ->
         Ok(filter) => api::list(visitor.principal.clone(), web::Query(filter), app.clone()).await,
         Err(problem) => Err(problem),
     };
-    let (items, next, told) = match listed {
+    let (items, next, refused) = match listed {
         // Who may not look at all is told so on a page of its own.
         Err(problem) if problem.status_code() == StatusCode::FORBIDDEN => return Err(problem),
-        listed => lists::found(listed, w),
+        listed => lists::found(listed),
     };
     let state = if asked.has("state") { asked.of("state").to_owned() } else { "waiting".into() };
     let page = Quarantine {
@@ -189,9 +189,9 @@ pub(super) async fn page(visitor: Visitor, asked: Asked, app: web::Data<App>) ->
             .collect(),
         next: next.map(|cursor| asked.next(&cursor)),
         asked,
-        told,
+        told: refused.as_ref().map(|problem| page::told(problem, w)),
     };
-    page::answer(&page)
+    page::answer_to(&page, refused.as_ref())
 }
 
 async fn one(

@@ -82,13 +82,11 @@ pub(super) async fn sign_in(app: web::Data<App>, request: HttpRequest, sent: Sen
             Ok(answer)
         }
         Err(problem) => {
-            use actix_web::ResponseError as _;
             if let Some(kept) = kept::waiting(&sent) {
                 return kept::after(&request, local(&next), &kept, Err((problem, login)));
             }
-            let status = problem.status_code();
             let told = page::told(&problem, Words::of(&request));
-            page::answer_as(&form(&request, &next, &login, Some(told)), status)
+            page::answer_to(&form(&request, &next, &login, Some(told)), Some(&problem))
         }
     }
 }
