@@ -175,7 +175,7 @@ fn run(cli: Cli, demo: Demo) -> Result<(), Failure> {
         Command::Rebuild { check } => operate::rebuild(config, check),
         Command::Backup { file } => operate::backup(config, &file),
         Command::Restore(asked) => restore::run(config, asked),
-        Command::Demo(args) => Ok(demo(&args, config)?),
+        Command::Demo(args) => operate::demo(config, &args, demo),
         Command::Config => say(config.shown().trim_end()),
         Command::Openapi => say(&crate::http::openapi::json()?),
     }

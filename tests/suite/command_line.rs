@@ -2,6 +2,7 @@
 //! and how they end when they are asked what cannot be. Exit code 2 and one line for what the asker can mend, 1 for what is wrong here.
 
 mod audit;
+mod begin;
 mod contents;
 mod erase;
 mod operate;

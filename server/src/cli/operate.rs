@@ -6,7 +6,7 @@ use std::sync::Arc;
 use clap::{Subcommand, ValueEnum};
 use serde_json::json;
 
-use super::{Failure, open, say};
+use super::{Demo, DemoArgs, Failure, open, say};
 use crate::accounts::keys::{Keys, Purpose};
 use crate::app::App;
 use crate::areas;
@@ -48,6 +48,16 @@ pub(super) fn serve(config: Config, migrate: bool) -> Result<(), Failure> {
     let running = crate::run::serve_app(Arc::new(app))?;
     tracing::info!(url = running.url(), "listening");
     Ok(running.until_signal()?)
+}
+
+/// The demo's people have passwords that everybody can read: they are let into no database that holds anybody else, or anything.
+pub(super) fn demo(config: Config, args: &DemoArgs, demo: Demo) -> Result<(), Failure> {
+    if args.keep_database && Database::open(&config.database)?.is_used()? {
+        return Err(Failure::input(
+            "--keep-database: the database holds accounts or records already; name a new one with --database, or leave the flag out",
+        ));
+    }
+    Ok(demo(args, config)?)
 }
 
 pub(super) fn migrate(config: &Config) -> Result<(), Failure> {

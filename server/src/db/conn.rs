@@ -144,6 +144,12 @@ struct One {
     one: i32,
 }
 
+#[derive(QueryableByName)]
+struct Name {
+    #[diesel(sql_type = diesel::sql_types::Text)]
+    name: String,
+}
+
 impl Database {
     /// Opens `postgres://...`, `sqlite:PATH` or a path.
     pub fn open(url: &str) -> Result<Self, DbError> {
@@ -268,6 +274,28 @@ impl Database {
             AnyConnection::Sqlite(c) => c.has_pending_migration(SQLITE),
         };
         pending.map(|p| !p).map_err(|e| DbError::Migration(e.to_string()))
+    }
+
+    /// Whether it holds anything that a server was given: an account, a document, or the trace of one that was erased. Looks only, so
+    /// that it can be asked of a database that no server has opened yet.
+    pub fn is_used(&self) -> Result<bool, DbError> {
+        let mut conn = self.get()?;
+        let tables = match &*conn {
+            AnyConnection::Sqlite(_) => "SELECT name FROM sqlite_master WHERE type = 'table'",
+            AnyConnection::Postgres(_) => {
+                "SELECT table_name::text AS name FROM information_schema.tables WHERE table_schema = ANY (current_schemas(false))"
+            }
+        };
+        let tables = diesel::sql_query(tables).load::<Name>(&mut *conn)?;
+        for table in ["users", "journal", "quarantine", "erased_documents"] {
+            if tables.iter().any(|t| t.name == table) {
+                let first = format!("SELECT 1 AS one FROM {table} LIMIT 1");
+                if !diesel::sql_query(first).load::<One>(&mut *conn)?.is_empty() {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
     }
 
     /// Lets the database learn how its rows are spread, so that it takes the index that helps. PostgreSQL does so by itself.

@@ -1,0 +1,49 @@
+//! What is refused before anything begins: settings that cannot be meant, a database out of reach, a file or a database that would be
+//! written over.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use tests::{TestDatabase, World, program};
+
+use super::{run, turned_down};
+
+/// Runs the program in a folder of its own; gives how it ended and its words.
+fn at(folder: &Path, set: &[(&str, &str)], arguments: &[&str]) -> (Option<i32>, String, String) {
+    let mut command = Command::new(program());
+    command.current_dir(folder).envs(set.iter().copied()).args(arguments);
+    let Output { status, stdout, stderr } = command.output().unwrap();
+    (status.code(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
+}
+
+#[test]
+fn command_line_the_demo_lets_its_people_into_no_database_that_holds_others() {
+    let world = World::new();
+    let before = run(&world, &["user", "list"]);
+    let kept = ["demo", "--exit", "--json", "--keep-database"];
+    turned_down(&world, &[(&kept, "--database")]);
+    assert_eq!(run(&world, &["user", "list"]), before);
+
+    // One account is enough, and so is one document whose writer has none.
+    let folder = tempfile::tempdir().unwrap();
+    let database = TestDatabase::new(folder.path());
+    let on = |arguments: &[&str]| at(folder.path(), &[], &[&["--database", database.url.as_str()], arguments].concat());
+    assert_eq!(on(&["migrate"]).0, Some(0));
+    let made = at(
+        folder.path(),
+        &[("FENGQIAO_PASSWORD", "maple bridge")],
+        &["--database", &database.url, "user", "add", "chen", "--name", "陈"],
+    );
+    assert_eq!(made.0, Some(0), "{made:?}");
+    let (code, out, err) = on(&kept);
+    assert_eq!((code, out.as_str()), (Some(2), ""), "{err}");
+    assert!(err.contains("--keep-database"), "{err}");
+    assert_eq!(on(&["user", "list"]).1.lines().count(), 1);
+
+    let folder = tempfile::tempdir().unwrap();
+    let new = TestDatabase::new(folder.path());
+    let (code, _, err) = at(folder.path(), &[], &[&["--database", new.url.as_str()], &kept[..]].concat());
+    assert_eq!(code, Some(0), "a new one is used: {err}");
+    let (code, ..) = at(folder.path(), &[], &[&["--database", new.url.as_str()], &kept[..]].concat());
+    assert_eq!(code, Some(2), "and is not new a second time");
+}
