@@ -24,6 +24,7 @@ use clap::{Parser, Subcommand};
 use crate::app::{App, AppError};
 use crate::clock::SystemClock;
 use crate::config::{Config, Flags};
+use crate::plain;
 
 #[derive(Parser)]
 #[command(name = "fengqiao", version, about = "The hall's server of Fengqiao", max_term_width = 100)]
@@ -186,9 +187,9 @@ pub(crate) fn open(config: Config) -> Result<App, AppError> {
     App::open(config, Arc::new(SystemClock), false)
 }
 
-/// Prints a line. A reader that has gone away (`| head`) is no error.
+/// Prints a line, with nothing in it that steers a terminal. A reader that has gone away (`| head`) is no error.
 pub(crate) fn say(text: &str) -> Result<(), Failure> {
-    match writeln!(std::io::stdout().lock(), "{text}") {
+    match writeln!(std::io::stdout().lock(), "{}", plain::lines(text)) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(()),
     }
@@ -206,6 +207,6 @@ fn told(error: &(dyn Error + 'static), code: u8) -> ExitCode {
     }
     text.push('\n');
     // There is nobody left to tell when this fails too.
-    let _ = std::io::stderr().lock().write_all(text.as_bytes());
+    let _ = std::io::stderr().lock().write_all(plain::lines(&text).as_bytes());
     ExitCode::from(code)
 }

@@ -26,6 +26,7 @@ pub mod metrics;
 pub mod moves;
 pub mod objects;
 pub mod orders;
+pub mod plain;
 pub mod projection;
 pub mod quarantine;
 pub mod queries;

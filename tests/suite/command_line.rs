@@ -9,6 +9,7 @@ mod operate;
 mod people;
 mod refused;
 mod restore;
+mod screen;
 mod tools;
 
 use serde_json::Value;

@@ -7,6 +7,7 @@ use sync_core::ids::{DeviceId, Entropy, UserId};
 
 use crate::db::tables::devices;
 use crate::db::{AnyConnection, DbError};
+use crate::plain;
 
 /// One phone.
 #[derive(Debug, Clone, Queryable)]
@@ -132,7 +133,7 @@ pub fn seen(conn: &mut AnyConnection, id: DeviceId, contact: &Contact<'_>, now_m
             devices::last_seen_ms.eq(Some(now_ms)),
             devices::clock_offset_ms.eq(Some(health.wall_ms.saturating_sub(now_ms))),
             devices::backlog.eq(Some(whole(health.backlog.min(BACKLOG_MAX)))),
-            devices::version.eq(Some(health.version.replace('\0', "\u{fffd}"))),
+            devices::version.eq(Some(plain::cell(&health.version))),
         ))
         .execute(conn)?;
     Ok(())

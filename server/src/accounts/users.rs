@@ -7,6 +7,7 @@ use sync_core::role::Role;
 use super::password;
 use crate::db::tables::{assignments, users};
 use crate::db::{AnyConnection, DbError};
+use crate::plain;
 
 /// One account.
 #[derive(Debug, Clone, Queryable)]
@@ -101,6 +102,9 @@ pub fn add_as(
     }
     if name.trim().is_empty() || name.chars().count() > 64 {
         return Err(UserError::Invalid { field: "name", problem: "1 to 64 characters".into() });
+    }
+    if !plain::is_plain(name.trim()) {
+        return Err(UserError::Invalid { field: "name", problem: plain::REMEDY.into() });
     }
     if secret.chars().count() < password::CHARS_MIN {
         return Err(UserError::Invalid {

@@ -9,6 +9,7 @@ use sync_core::role::{AreaKind, Role};
 use super::{find, put};
 use crate::accounts::users;
 use crate::db::{AnyConnection, DbError};
+use crate::plain;
 
 /// Why a file was not imported; nothing of it was.
 #[derive(Debug, thiserror::Error)]
@@ -237,6 +238,9 @@ fn check(plan: &Plan) -> Result<(), ImportError> {
     for area in &plan.areas {
         if area.name.is_empty() || area.name.chars().count() > 100 {
             return Err(at(area.line, 1, "the name is empty or too long", "give 1 to 100 characters"));
+        }
+        if !plain::is_plain(&area.name) {
+            return Err(at(area.line, 1, format!("the name of `{}` acts on a screen", area.code), plain::REMEDY));
         }
         if let Some(line) = seen.insert(area.code.as_str(), area.line) {
             return Err(at(

@@ -16,6 +16,7 @@ use crate::areas;
 use crate::audit::{Act, Origin};
 use crate::config::Config;
 use crate::db::AnyConnection;
+use crate::plain::cell;
 
 /// Where a password may stand when no file is named.
 const PASSWORD_VARIABLE: &str = "FENGQIAO_PASSWORD";
@@ -181,7 +182,8 @@ fn list(config: Config) -> Result<(), Failure> {
     members.into_iter().try_for_each(|member| {
         let roles: Vec<_> = member.roles.iter().map(|(role, area)| format!("{}@{area}", role.as_str())).collect();
         let state = if member.user.active { "active" } else { "closed" };
-        say(&format!("{}\t{}\t{state}\t{}", member.user.login, member.user.name, roles.join(" ")))
+        let (login, name) = (cell(&member.user.login), cell(&member.user.name));
+        say(&format!("{login}\t{name}\t{state}\t{}", roles.join(" ")))
     })
 }
 

@@ -7,6 +7,7 @@ use clap::Subcommand;
 use super::{Failure, open, say};
 use crate::audit::{self, Act, Checkpoint, CheckpointError, Filter, Origin};
 use crate::config::Config;
+use crate::plain::cell;
 
 #[derive(Subcommand)]
 pub(super) enum AuditCommand {
@@ -55,7 +56,12 @@ fn list(config: Config, filter: &Filter, json: bool) -> Result<(), Failure> {
             let seq = row.seq.map_or_else(|| "-".into(), |s| s.to_string());
             say(&format!(
                 "{seq}\t{}\t{}\t{}\t{}\t{}\t{}",
-                row.at_ms, row.actor, row.origin, row.action, row.object, row.reason
+                row.at_ms,
+                cell(&row.actor),
+                cell(&row.origin),
+                cell(&row.action),
+                cell(&row.object),
+                cell(&row.reason)
             ))?;
         }
     }

@@ -9,6 +9,7 @@ use super::operate::noted;
 use super::{Failure, open, say};
 use crate::archive::{self, ArchiveError};
 use crate::config::Config;
+use crate::plain::cell;
 
 #[derive(Subcommand)]
 pub(super) enum JournalCommand {
@@ -84,7 +85,7 @@ pub(super) fn run(config: Config, command: &JournalCommand) -> Result<(), Failur
             }
             say(&format!("{} entries, {} of them archived", status.entries, status.archived))?;
             for file in status.archives {
-                say(&format!("{}  {}  {} entries  sha256 {}", file.id, file.name, file.entries, file.sha256))?;
+                say(&format!("{}  {}  {} entries  sha256 {}", file.id, cell(&file.name), file.entries, file.sha256))?;
                 file.to_strike.iter().try_for_each(|d| say(&format!("  to strike: {d}")))?;
             }
             Ok(())

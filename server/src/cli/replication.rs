@@ -8,6 +8,7 @@ use crate::accounts::roster;
 use crate::app::App;
 use crate::areas::Tree;
 use crate::config::Config;
+use crate::plain::cell;
 use crate::replication::{self, Bounds, DeviceHealth, State};
 
 #[derive(clap::Args)]
@@ -63,10 +64,10 @@ fn line(app: &App, row: &DeviceHealth) -> String {
         row.refused,
         or_dash(row.clock_offset_ms.map(|ms| tenth(ms, 1_000))),
         or_dash(row.storage_bytes.map(|n| tenth(n, 1 << 20))),
-        or_dash(row.version.as_deref().map(|v| v.chars().take(12).collect())),
+        or_dash(row.version.as_deref().map(|v| cell(v).chars().take(12).collect())),
         states.join("+"),
-        row.user_name,
-        row.name,
+        cell(&row.user_name),
+        cell(&row.name),
         row.device,
     )
 }

@@ -12,6 +12,7 @@ use crate::backup::BackupError;
 use crate::clock::{SystemClock, SystemEntropy};
 use crate::config::Config;
 use crate::db::Database;
+use crate::plain::cell;
 use crate::restore::{self, PhoneState, RestoreStatus};
 
 #[derive(Subcommand)]
@@ -112,7 +113,7 @@ fn status(config: Config, json: bool) -> Result<(), Failure> {
         if status.attachments_looked { "" } else { "; the store is still being looked through" },
     ))?;
     for person in &status.people_lost {
-        let name = person.name.as_deref().unwrap_or("somebody");
+        let name = cell(person.name.as_deref().unwrap_or("somebody"));
         say(&format!("{name} wrote and has no account: `fengqiao user add LOGIN --name {name} --id {}`", person.id))?;
     }
     for phone in &status.phones {
@@ -121,7 +122,7 @@ fn status(config: Config, json: bool) -> Result<(), Failure> {
             PhoneState::UnderWay => format!("under way, {} documents open", phone.open_documents),
             PhoneState::Done => format!("done {}", phone.done_ms.map(time).unwrap_or_default()),
         };
-        let mut line = format!("{} ({}, {}): {state}", phone.user, phone.name, phone.device);
+        let mut line = format!("{} ({}, {}): {state}", cell(&phone.user), cell(&phone.name), phone.device);
         line.push_str(&format!("; brought back {} changes in {} documents", phone.changes, phone.documents));
         for (code, n) in &phone.lacking {
             line.push_str(&format!("; {n} documents not taken: {code}"));

@@ -22,7 +22,7 @@ use crate::app::App;
 use crate::areas::Tree;
 use crate::audit::Act;
 use crate::db::AnyConnection;
-use crate::relay;
+use crate::{plain, relay};
 
 const NAME_CHARS_MAX: usize = 64;
 
@@ -146,6 +146,10 @@ pub(super) async fn register(
     let name = body.name.trim().to_owned();
     if name.is_empty() || name.chars().count() > NAME_CHARS_MAX {
         return Err(Problem::invalid("field_invalid", "a name has 1 to 64 characters").field("name"));
+    }
+    if !plain::is_plain(&name) {
+        let detail = "`name` holds characters that act on a screen instead of standing on it";
+        return Err(Problem::invalid("field_invalid", detail).field("name").remedy(plain::REMEDY));
     }
     let inner = app.clone();
     let registered = app.transact(move |conn| -> Result<RegisteredView, Problem> {
