@@ -1,5 +1,7 @@
 //! The configuration: a file, then the environment, then flags; each overrides what came before it.
 
+mod check;
+
 use std::path::Path;
 
 use figment::Figment;
@@ -270,19 +272,25 @@ pub struct Flags {
 }
 
 impl Config {
-    /// Reads the configuration. A named file must exist; `fengqiao.toml` in the working folder is read if it is there.
+    /// Reads the configuration and checks it. A named file must exist; `fengqiao.toml` in the working folder is read if it is there.
     pub fn load(file: Option<&Path>, flags: &Flags) -> Result<Self, ConfigError> {
         if let Some(file) = file.filter(|f| !f.is_file()) {
             return Err(ConfigError(format!("there is no file {}", file.display())));
         }
         let file = file.unwrap_or(Path::new("fengqiao.toml"));
-        Figment::from(Serialized::defaults(Config::default()))
+        let read: Self = Figment::from(Serialized::defaults(Config::default()))
             .merge(Toml::file(file))
             // Two kinds of variables are no settings: the password of `user add`, and what tests are told.
             .merge(Env::prefixed("FENGQIAO_").filter(|name| name != "password" && !name.starts_with("test_")))
             .merge(Serialized::defaults(flags))
             .extract()
-            .map_err(|e| ConfigError(e.to_string()))
+            .map_err(|e| {
+                // A number that does not even fit where it is kept: who reads it has no use for the name of a type.
+                let allowed = e.path.last().and_then(|name| check::allowed(name));
+                ConfigError(allowed.map_or_else(|| e.to_string(), |allowed| format!("{e}; {allowed}")))
+            })?;
+        let faults = check::faults(&read);
+        if faults.is_empty() { Ok(read) } else { Err(ConfigError(faults.join("; "))) }
     }
 
     /// Whether everybody comes by TLS, here or at a proxy in front.

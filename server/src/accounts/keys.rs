@@ -203,7 +203,7 @@ impl Keys {
     ) -> Result<(String, i64), TokenError> {
         let key = self.0.first().ok_or(TokenError::Invalid)?;
         let iat = now_ms.div_euclid(1000);
-        let exp = iat + minutes * 60;
+        let exp = iat.saturating_add(minutes.saturating_mul(60));
         let jti = UserId::from_parts(now_ms, entropy.ten()).0;
         let claims = Claims {
             iss: ISSUER.into(),
@@ -221,7 +221,7 @@ impl Keys {
         header.typ = Some(TYPE.into());
         let secret = EncodingKey::from_ed_der(&pkcs8(&key.key.seed()));
         let token = encode(&header, &claims, &secret).map_err(|_| TokenError::Invalid)?;
-        Ok((token, exp * 1000))
+        Ok((token, exp.saturating_mul(1000)))
     }
 
     /// Checks an access token: one algorithm, our type, issuer and audience, times by the server's own clock.

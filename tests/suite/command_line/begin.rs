@@ -17,6 +17,35 @@ fn at(folder: &Path, set: &[(&str, &str)], arguments: &[&str]) -> (Option<i32>, 
 }
 
 #[test]
+fn command_line_settings_that_cannot_be_meant_are_named_with_what_they_may_be() {
+    let folder = tempfile::tempdir().unwrap();
+    let most = i64::MAX.to_string();
+    for (name, value, may_be) in [
+        ("workers", "0", "1 to 1024"),
+        ("request_seconds", "0", "1 to 86400"),
+        ("access_minutes", "0", "1 to 10080"),
+        ("access_minutes", "-1", "1 to 10080"),
+        ("access_minutes", &most, "1 to 10080"),
+        ("phone_closed_days", &most, "0 to 36500"),
+        ("phone_closed_days", "36501", "0 to 36500"),
+        ("history_days", &most, "0 to 36500"),
+        ("log_format", "xml", "`text` or `json`"),
+        ("log_filter", "foo===", "info,actix_server=warn"),
+    ] {
+        // Every command reads the settings alike; this one ends by itself, also where nothing is checked.
+        let (code, out, err) = at(folder.path(), &[(&format!("FENGQIAO_{}", name.to_uppercase()), value)], &["config"]);
+        assert_eq!((code, out.as_str(), err.lines().count()), (Some(2), "", 1), "{name}={value}: {out}{err}");
+        assert!(err.contains(&format!("`{name}`")) && err.contains(may_be), "{name}={value}: {err}");
+    }
+    // In the file too, and before the server opens anything.
+    std::fs::write(folder.path().join("fengqiao.toml"), format!("workers = 0\naccess_minutes = {most}\n")).unwrap();
+    let (code, out, err) = at(folder.path(), &[], &["serve", "--listen", "127.0.0.1:0"]);
+    assert_eq!((code, out.as_str()), (Some(2), ""), "{err}");
+    assert!(err.contains("`workers`") && err.contains("`access_minutes`"), "all of them are named: {err}");
+    assert!(!folder.path().join("fengqiao.db").exists());
+}
+
+#[test]
 fn command_line_the_demo_lets_its_people_into_no_database_that_holds_others() {
     let world = World::new();
     let before = run(&world, &["user", "list"]);

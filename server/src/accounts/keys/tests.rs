@@ -157,3 +157,13 @@ fn a_jwt_of_a_rotated_key_is_good_until_the_key_is_retired_and_one_of_a_strange_
     assert!(both.check(&old, NOW_MS + 4_999).is_ok());
     assert_eq!(both.check(&old, NOW_MS + 5_000).unwrap_err(), TokenError::Invalid);
 }
+
+#[test]
+fn a_jwt_can_be_given_a_life_beyond_all_reckoning() {
+    let keys = keys(&[1]);
+    for minutes in [i64::MAX, i64::MIN] {
+        let issued = keys.issue(UserId(uuid::Uuid::nil()), uuid::Uuid::nil(), None, NOW_MS, minutes, &SystemEntropy);
+        let (token, expires_ms) = issued.unwrap();
+        assert_eq!((expires_ms > NOW_MS, keys.check(&token, NOW_MS).is_ok()), (minutes > 0, minutes > 0));
+    }
+}
