@@ -5,10 +5,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use diesel::connection::SimpleConnection;
-use diesel::r2d2::{ConnectionManager, CustomizeConnection, Pool};
+use diesel::r2d2::{CustomizeConnection, NopErrorHandler, Pool};
 use diesel::{PgConnection, QueryableByName, RunQueryDsl, SqliteConnection};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use tokio::sync::Notify;
+
+use super::reach::{Manager, Target};
 
 const SQLITE: EmbeddedMigrations = embed_migrations!("../schema/migrations/server-sqlite");
 const POSTGRES: EmbeddedMigrations = embed_migrations!("../schema/migrations/server-postgres");
@@ -23,7 +25,7 @@ pub enum AnyConnection {
 }
 
 /// A connection from the pool.
-pub type PooledConnection = diesel::r2d2::PooledConnection<ConnectionManager<AnyConnection>>;
+pub type PooledConnection = diesel::r2d2::PooledConnection<Manager>;
 
 /// Why the database did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -82,7 +84,8 @@ const ROOM_BYTES: usize = 256 * 1024;
 /// The pool.
 #[derive(Clone)]
 pub struct Database {
-    pool: Pool<ConnectionManager<AnyConnection>>,
+    pool: Pool<Manager>,
+    target: Target,
     postgres: bool,
     /// The folder of the SQLite file.
     folder: Option<std::path::PathBuf>,
@@ -159,25 +162,27 @@ impl Database {
     /// Opens a database with a pool of these sizes.
     pub fn open_sized(url: &str, sizes: PoolSizes) -> Result<Self, DbError> {
         let postgres = url.starts_with("postgres://") || url.starts_with("postgresql://");
-        let target = if postgres { url.to_owned() } else { url.strip_prefix("sqlite:").unwrap_or(url).to_owned() };
         let mut folder = None;
         let target = if postgres {
-            target
+            Target::Postgres(url.to_owned())
         } else {
-            let path = target.strip_prefix("//").unwrap_or(&target);
+            let path = url.strip_prefix("sqlite:").unwrap_or(url);
+            let path = path.strip_prefix("//").unwrap_or(path);
             create_private(path)?;
             let lies = std::path::Path::new(path).parent().map(std::path::Path::to_owned);
             folder = Some(lies.filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| ".".into()));
-            format!("sqlite://{path}")
+            Target::Sqlite(format!("sqlite://{path}"))
         };
         let pool = Pool::builder()
             .max_size(if postgres { sizes.postgres } else { sizes.sqlite }.max(1))
             .min_idle(Some(1))
             .connection_timeout(Duration::from_secs(10))
             .connection_customizer(Box::new(Settings))
-            .build(ConnectionManager::new(target))
-            .map_err(|e| DbError::Unreachable(e.to_string()))?;
-        Ok(Self { pool, postgres, folder, committed: Arc::default(), writer: Arc::default() })
+            // Whoever asked for a connection handles the error; the pool would log each try besides, in words that nobody has cleaned.
+            .error_handler(Box::new(NopErrorHandler))
+            .build(Manager::new(target.clone()))
+            .map_err(|e| DbError::Unreachable(target.unreachable(&e.to_string())))?;
+        Ok(Self { pool, target, postgres, folder, committed: Arc::default(), writer: Arc::default() })
     }
 
     /// Whether this is PostgreSQL.
@@ -199,7 +204,7 @@ impl Database {
 
     /// A connection for reading.
     pub fn get(&self) -> Result<PooledConnection, DbError> {
-        self.pool.get().map_err(|e| DbError::Unreachable(e.to_string()))
+        self.pool.get().map_err(|e| DbError::Unreachable(self.target.unreachable(&e.to_string())))
     }
 
     /// Connections in use and in all.

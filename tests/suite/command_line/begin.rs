@@ -46,6 +46,16 @@ fn command_line_settings_that_cannot_be_meant_are_named_with_what_they_may_be() 
 }
 
 #[test]
+fn command_line_who_cannot_reach_the_database_is_told_where_and_why_and_not_the_password() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = "postgres://hall:s3cret@127.0.0.1:1/fengqiao";
+    let (code, out, err) = at(folder.path(), &[], &["--database", database, "user", "list"]);
+    assert_eq!((code, out.as_str(), err.lines().count()), (Some(1), "", 1), "{out}{err}");
+    assert!(err.contains("the database cannot be reached: 127.0.0.1:1: "), "{err}");
+    assert!(err.contains("refused") && !err.contains("multiconnection") && !err.contains("s3cret"), "{err}");
+}
+
+#[test]
 fn command_line_the_demo_lets_its_people_into_no_database_that_holds_others() {
     let world = World::new();
     let before = run(&world, &["user", "list"]);
