@@ -90,8 +90,11 @@ enum Command {
     },
     /// Write accounts, keys, journal and quarantine to one file, beside running servers.
     Backup {
-        /// The file to write.
+        /// The file to write; never over an existing one unless told to.
         file: PathBuf,
+        /// Write over the file if it is there.
+        #[arg(long)]
+        force: bool,
     },
     /// Read a backup into an empty database. The journal gets a new identity, so that phones offer again what may be missing.
     Restore(restore::Asked),
@@ -174,7 +177,7 @@ fn run(cli: Cli, demo: Demo) -> Result<(), Failure> {
         Command::Audit(command) => audit::run(config, command),
         Command::Journal(command) => journal::run(config, &command),
         Command::Rebuild { check } => operate::rebuild(config, check),
-        Command::Backup { file } => operate::backup(config, &file),
+        Command::Backup { file, force } => operate::backup(config, &file, force),
         Command::Restore(asked) => restore::run(config, asked),
         Command::Demo(args) => operate::demo(config, &args, demo),
         Command::Config => say(config.shown().trim_end()),

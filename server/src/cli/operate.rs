@@ -155,7 +155,11 @@ pub(super) fn looked(
     Ok(db.transaction(|conn| act.record(conn, SystemClock.now_ms(), &crate::clock::SystemEntropy))?)
 }
 
-pub(super) fn backup(config: Config, file: &Path) -> Result<(), Failure> {
+pub(super) fn backup(config: Config, file: &Path, force: bool) -> Result<(), Failure> {
+    if !force && file.exists() {
+        let shown = file.display();
+        return Err(Failure::input(format!("{shown} exists; name another file, or write over it with --force")));
+    }
     let objects = crate::objects::Objects::open(&config)?.place();
     let db = Database::open(&config.database)?;
     if !db.ready()? {

@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 
 use tests::{TestDatabase, World, program};
 
-use super::{run, turned_down};
+use super::{run, turned_down, world_of_today};
 
 /// Runs the program in a folder of its own; gives how it ended and its words.
 fn at(folder: &Path, set: &[(&str, &str)], arguments: &[&str]) -> (Option<i32>, String, String) {
@@ -53,6 +53,18 @@ fn command_line_who_cannot_reach_the_database_is_told_where_and_why_and_not_the_
     assert_eq!((code, out.as_str(), err.lines().count()), (Some(1), "", 1), "{out}{err}");
     assert!(err.contains("the database cannot be reached: 127.0.0.1:1: "), "{err}");
     assert!(err.contains("refused") && !err.contains("multiconnection") && !err.contains("s3cret"), "{err}");
+}
+
+#[test]
+fn command_line_a_backup_is_written_over_only_when_told_to() {
+    let world = world_of_today();
+    let file = world.dir.path().join("hall.backup");
+    std::fs::write(&file, "of last year").unwrap();
+    turned_down(&world, &[(&["backup", "hall.backup"], "--force")]);
+    assert_eq!(std::fs::read(&file).unwrap(), b"of last year");
+    let out = run(&world, &["backup", "--force", "hall.backup"]);
+    assert!(out.contains("records in hall.backup"), "{out}");
+    assert!(std::fs::metadata(&file).unwrap().len() > 1_000);
 }
 
 #[test]
