@@ -98,3 +98,11 @@ fn command_line_the_demo_lets_its_people_into_no_database_that_holds_others() {
     let (code, ..) = at(folder.path(), &[], &[&["--database", new.url.as_str()], &kept[..]].concat());
     assert_eq!(code, Some(2), "and is not new a second time");
 }
+
+#[test]
+fn command_line_logs_have_colours_only_on_a_terminal() {
+    let folder = tempfile::tempdir().unwrap();
+    let (code, _, err) = at(folder.path(), &[], &["--database", "new.db", "user", "list"]);
+    assert_eq!(code, Some(0), "{err}");
+    assert!(err.contains("migrated") && !err.contains('\u{1b}'), "{err:?}");
+}
