@@ -214,6 +214,7 @@ fn relay_what_comes_back_at_a_meeting_after_it_was_erased_or_moved_away_goes_wit
     colleague.sync();
     assert_eq!(colleague.core().documents().unwrap().len(), 2);
     erase(&world, "case", erased, "");
+    world.import("[[area]]\ncode = \"GM-BIYAN-03\"\nkind = \"grid\"\nname = \"碧眼第三网格\"\nparent = \"GM-BIYAN\"\n");
     let edits = serde_json::json!([{"edit": "set_field", "path": "place.grid", "value": "GM-BIYAN-03"}]);
     let (code, reply) = world.desk("community", moved, edits);
     assert_eq!(code, 200, "{reply}");
