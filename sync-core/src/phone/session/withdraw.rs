@@ -71,7 +71,9 @@ fn keep_row(
     now_ms: i64,
 ) -> Result<(), PhoneError> {
     let kind = documents::envelope(tx, id)?.map_or(crate::shape::DocumentKind::Case, |(kind, _)| kind);
-    let words = Document::written(&row.bytes).unwrap_or_else(|| preview(kind, &row.bytes, &mut None).join("\n"));
+    // Not every change writes words: one may only have emptied a field.
+    let words = Document::written(&row.bytes).filter(|words| !words.is_empty());
+    let words = words.unwrap_or_else(|| preview(kind, &row.bytes, &mut None).join("\n"));
     keep(tx, id, row.hash, why, words, &row.bytes, now_ms)
 }
 
