@@ -365,6 +365,9 @@ impl World {
         };
         // A later backup knows of one that an earlier one, restored in between, did not.
         self.erased = self.once_erased.iter().filter(|id| known.contains(&id.to_string())).copied().collect();
+        // What a life in between took in of such a record goes with it.
+        let gone: Vec<_> = self.erased.iter().flat_map(|id| self.everything_of(*id)).collect();
+        self.destroyed.extend(gone);
     }
 
     /// What was erased is nowhere: not on the server, and on no phone that the server can still reach.
