@@ -326,6 +326,7 @@ impl World {
         }
         let id = *self.dice.pick(&held);
         let gone = self.everything_of(id);
+        let stood = self.server.kept().0;
         let wish = Wish {
             kind: "case".into(), document: id, part: String::new(), reason: "当事人依法要求删除".into()
         };
@@ -343,6 +344,8 @@ impl World {
                 self.tell(format!("{id} is erased with {} changes", gone.len()));
                 self.erased.insert(id);
                 self.once_erased.insert(id);
+                // A restored server that has forgotten the erasure gets back what was judged before it.
+                self.judged.extend(gone.intersection(&stood));
                 self.destroyed.extend(gone);
             }
             Ok(Err(e)) => self.wrong(format!("{id} cannot be erased: {e}")),

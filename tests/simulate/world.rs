@@ -68,7 +68,8 @@ pub struct World {
     pub acknowledged: BTreeSet<ChangeHash>,
     /// What a disaster took with every copy.
     pub excused: BTreeSet<ChangeHash>,
-    /// What stood in the journal of a life of the server that was lost: judged then, and not again when it comes back.
+    /// What stood in the journal of a life of the server that was lost, or stood there until it was erased: judged then, and not again when
+    /// it comes back.
     pub judged: BTreeSet<ChangeHash>,
     /// What lost lives of the server kept, in the journal or in quarantine, and of which record.
     pub kept_before: BTreeMap<ChangeHash, DocumentId>,
