@@ -4,6 +4,6 @@ mod conn;
 mod reach;
 pub mod tables;
 
-pub(crate) use conn::insert_all;
 pub use conn::{AnyConnection, Database, DbError, PoolSizes, PooledConnection};
+pub(crate) use conn::{file_of, insert_all};
 pub use reach::Manager;

@@ -23,7 +23,7 @@ use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt, RetryConfi
 use tokio::sync::Semaphore;
 
 use crate::config::Config;
-use crate::db::{AnyConnection, Database, DbError};
+use crate::db::{AnyConnection, Database, DbError, file_of};
 
 /// Uploads that are put together, and thumbnails that are made, at the same time: each holds a whole file in memory.
 const WHOLE_FILES_MAX: usize = 2;
@@ -104,8 +104,7 @@ fn default_folder(database: &str) -> PathBuf {
     if database.starts_with("postgres://") || database.starts_with("postgresql://") {
         return "fengqiao-objects".into();
     }
-    let path = database.strip_prefix("sqlite:").unwrap_or(database);
-    format!("{}.objects", path.strip_prefix("//").unwrap_or(path)).into()
+    format!("{}.objects", file_of(database)).into()
 }
 
 impl Objects {

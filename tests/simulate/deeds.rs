@@ -325,7 +325,7 @@ impl World {
             return;
         }
         let id = *self.dice.pick(&held);
-        let gone = self.everything_of(id);
+        let gone = self.everything_of(&BTreeSet::from([id]));
         let stood = self.server.kept().0;
         let wish = Wish {
             kind: "case".into(), document: id, part: String::new(), reason: "当事人依法要求删除".into()
@@ -353,11 +353,11 @@ impl World {
         }
     }
 
-    /// The changes of a record, in the journal and in quarantine; and what lives of the server that were lost had of it, which may lie
+    /// The changes of records, in the journal and in quarantine; and what lives of the server that were lost had of them, which may lie
     /// on phones only and goes there by the same order.
-    fn everything_of(&self, id: DocumentId) -> BTreeSet<ChangeHash> {
+    fn everything_of(&self, ids: &BTreeSet<DocumentId>) -> BTreeSet<ChangeHash> {
         let kept = self.server.kept_of();
-        kept.iter().chain(&self.kept_before).filter(|(_, document)| **document == id).map(|(hash, _)| *hash).collect()
+        kept.iter().chain(&self.kept_before).filter(|(_, id)| ids.contains(id)).map(|(hash, _)| *hash).collect()
     }
 
     /// After a restore: what the backup does not know to be erased is not erased, until somebody orders it again.
@@ -369,7 +369,7 @@ impl World {
         // A later backup knows of one that an earlier one, restored in between, did not.
         self.erased = self.once_erased.iter().filter(|id| known.contains(&id.to_string())).copied().collect();
         // What a life in between took in of such a record goes with it.
-        let gone: Vec<_> = self.erased.iter().flat_map(|id| self.everything_of(*id)).collect();
+        let gone = self.everything_of(&self.erased);
         self.destroyed.extend(gone);
     }
 

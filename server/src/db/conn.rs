@@ -127,6 +127,12 @@ impl Default for PoolSizes {
     }
 }
 
+/// The file that an address of an SQLite database means: `sqlite:PATH`, `sqlite://PATH` or the path alone.
+pub(crate) fn file_of(url: &str) -> &str {
+    let path = url.strip_prefix("sqlite:").unwrap_or(url);
+    path.strip_prefix("//").unwrap_or(path)
+}
+
 /// Only the owner may read a new SQLite file: the server's keys lie in it.
 fn create_private(path: &str) -> Result<(), DbError> {
     let mut options = std::fs::OpenOptions::new();
@@ -166,8 +172,7 @@ impl Database {
         let target = if postgres {
             Target::Postgres(url.to_owned())
         } else {
-            let path = url.strip_prefix("sqlite:").unwrap_or(url);
-            let path = path.strip_prefix("//").unwrap_or(path);
+            let path = file_of(url);
             create_private(path)?;
             let lies = std::path::Path::new(path).parent().map(std::path::Path::to_owned);
             folder = Some(lies.filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| ".".into()));
@@ -305,17 +310,15 @@ impl Database {
 
     /// Lets the database learn how its rows are spread, so that it takes the index that helps. PostgreSQL does so by itself.
     pub fn learn(&self) -> Result<(), DbError> {
-        if let AnyConnection::Sqlite(c) = &mut *self.get()? {
-            // A sample is enough, and costs the same however much there is: two tenths of a second. One of 400 rows told that a community
-            // has about 400 cases, and the newest of all were looked for by sorting whole communities.
-            // Connections that are open already go on with what they read when they were opened, until the schema is another one: the view
-            // says nothing else.
-            c.batch_execute(
-                "PRAGMA analysis_limit = 10000; ANALYZE; \
-                 BEGIN IMMEDIATE; DROP VIEW IF EXISTS learnt; CREATE VIEW learnt AS SELECT 1; COMMIT",
-            )?;
+        if self.postgres {
+            return Ok(());
         }
-        Ok(())
+        // A sample is enough, and costs the same however much there is: two tenths of a second. One of 400 rows told that a community has
+        // about 400 cases, and the newest of all were looked for by sorting whole communities. Connections that are open already go on with
+        // what they read when they were opened, until the schema is another one: the view says nothing else.
+        let learn =
+            "PRAGMA analysis_limit = 10000; ANALYZE; DROP VIEW IF EXISTS learnt; CREATE VIEW learnt AS SELECT 1";
+        self.transaction(|conn| Ok(conn.batch_execute(learn)?))
     }
 
     /// Brings the schema up to date; gives the names of the migrations that ran.

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use super::{Erased, ErasureError, contents, destroy::TOMBSTONE, files};
 use crate::app::App;
 use crate::db::tables::{audit, erased_contents, erased_documents, erased_holders, journal, quarantine, uploads};
-use crate::db::{AnyConnection, Database, DbError};
+use crate::db::{AnyConnection, Database, DbError, file_of};
 use crate::objects::ObjectsError;
 use crate::projection;
 
@@ -110,8 +110,7 @@ fn files_of(db: &Database, url: &str) -> Vec<String> {
     if db.is_postgres() {
         return Vec::new();
     }
-    let path = url.strip_prefix("sqlite:").unwrap_or(url);
-    let path = path.strip_prefix("//").unwrap_or(path);
+    let path = file_of(url);
     ["", "-wal"].map(|end| format!("{path}{end}")).to_vec()
 }
 
@@ -156,18 +155,17 @@ pub fn verify(db: &Database, document: DocumentId, words: &[String], files: &[St
         looked.push(Looked { place, what: needles.into_iter().map(|(what, _)| what).collect(), rows: all });
     }
     found.sort_by(|a, b| (&a.place, &a.what).cmp(&(&b.place, &b.what)));
-    let words: Vec<(usize, &str)> =
-        words.iter().map(String::as_str).enumerate().filter(|(_, word)| !word.is_empty()).collect();
+    let named = words.iter().enumerate().filter(|(_, word)| !word.is_empty());
+    let (what, sought): (Vec<String>, Vec<&str>) = named.map(|(n, w)| (format!("word {}", n + 1), w.as_str())).unzip();
     for file in files {
-        let sought: Vec<&str> = words.iter().map(|(_, word)| *word).collect();
         let unreadable = |e: std::io::Error| DbError::Unreachable(format!("`{file}` cannot be read: {e}"));
         let Some(holds) = files::holds(file, &sought).map_err(unreadable)? else { continue };
-        let what: Vec<String> = words.iter().map(|(n, _)| format!("word {}", n + 1)).collect();
-        let there = what.iter().zip(&holds).filter(|(_, holds)| **holds);
-        let place = || file.clone();
-        found.extend(there.map(|(what, _)| Found { place: place(), what: what.clone(), rows: 1 }));
-        let rows = i64::try_from(holds.iter().filter(|holds| **holds).count()).unwrap_or(i64::MAX);
-        looked.push(Looked { place: place(), what, rows });
+        let mut rows = 0;
+        for (what, _) in what.iter().zip(holds).filter(|(_, holds)| *holds) {
+            rows += 1;
+            found.push(Found { place: file.clone(), what: what.clone(), rows: 1 });
+        }
+        looked.push(Looked { place: file.clone(), what: what.clone(), rows });
     }
     let phones = erased_holders::table
         .filter(erased_holders::document.eq(&id))

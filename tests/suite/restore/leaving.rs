@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use sync_core::event::EventKind;
 use sync_core::phone::LastStep;
 use tests::phones::{set, write};
-use tests::{HOUR, World};
+use tests::{HOUR, TestPhone, World};
 
 use super::{anothers_by_the_backup, busy_case};
 use crate::access::lost::last_words;
@@ -102,6 +102,14 @@ fn restore_gets_what_a_phone_holds_that_is_to_be_wiped_before_it_is_empty() {
     world.check_rebuild();
 }
 
+/// One request of a sync, whose owner goes on writing until the answer is there.
+fn writes_while_told(world: &World, phone: &TestPhone, write: impl FnOnce()) {
+    let mut syncing = phone.core().sync_begin("test");
+    let answer = phone.exchange(world, &syncing.next_request().unwrap().unwrap());
+    write();
+    syncing.apply_response(&answer).unwrap();
+}
+
 #[test]
 fn restore_leaves_what_was_typed_while_its_record_was_being_erased_with_its_author() {
     let mut world = World::new();
@@ -113,12 +121,10 @@ fn restore_leaves_what_was_typed_while_its_record_was_being_erased_with_its_auth
     for id in [case, other] {
         erase(&world, "case", id, "");
     }
-    let mut syncing = he.core().sync_begin("test");
-    let answer = he.exchange(&world, &syncing.next_request().unwrap().unwrap());
-    he.event(case, EventKind::Note, json!({"text": "同步时还在写的话"}));
-    he.edit(other, &[set("category", Value::Null)]);
-    syncing.apply_response(&answer).unwrap();
-    drop(syncing);
+    writes_while_told(&world, &he, || {
+        he.event(case, EventKind::Note, json!({"text": "同步时还在写的话"}));
+        he.edit(other, &[set("category", Value::Null)]);
+    });
     let told = || {
         let refused = he.core().refused().unwrap();
         assert!(refused.iter().all(|r| r.code == "erased" && !r.words.is_empty()), "{refused:?}");
@@ -141,11 +147,7 @@ fn erasure_that_meets_somebody_writing_keeps_his_words_and_says_where_they_belon
     let case = he.report_with(vec![write("narrative", "将被依法删除的案件。")]);
     he.sync();
     erase(&world, "case", case, "");
-    let mut syncing = he.core().sync_begin("test");
-    let answer = he.exchange(&world, &syncing.next_request().unwrap().unwrap());
-    he.event(case, EventKind::Note, json!({"text": "同步时还在写的话"}));
-    syncing.apply_response(&answer).unwrap();
-    drop(syncing);
+    writes_while_told(&world, &he, || he.event(case, EventKind::Note, json!({"text": "同步时还在写的话"})));
     he.sync();
     let refused = he.core().refused().unwrap();
     assert!(refused.len() == 1 && refused[0].detail.contains("belongs into a new document"), "{refused:?}");
